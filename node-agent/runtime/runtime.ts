@@ -1,0 +1,118 @@
+/**
+ * What the agent needs of a container engine. Verbs are idempotent: creating what exists, stopping what
+ * stopped and removing what is gone succeed. Containers are found again by their labels alone, so that an agent may
+ * die at any moment. Only containers that carry the owner label (`troupe.cluster` and `troupe.node`, given to the
+ * implementation) are ever listed or touched. Methods reject with RuntimeError.
+ */
+export interface ContainerRuntime {
+  /** Every container of ours, running or not. */
+  list(): Promise<readonly RuntimeContainer[]>;
+  inspect(id: string): Promise<RuntimeContainer | undefined>;
+  /** Creates without starting; the name is unique, and an existing container of that name is returned as it is. */
+  create(spec: ContainerSpec): Promise<string>;
+  start(id: string): Promise<void>;
+  /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Resolves when it has ended. */
+  stop(id: string, graceSeconds: number): Promise<void>;
+  kill(id: string, signal: string): Promise<void>;
+  remove(id: string): Promise<void>;
+
+  imagePresent(image: string): Promise<ImageInfo | undefined>;
+  /** Fails with code `ImageNotFound` or `ImagePullFailed`, the message being the registry's own. */
+  pull(image: string, signal: AbortSignal): Promise<ImageInfo>;
+
+  /** Runs a command inside; bounded output; the exit code. `timedOut` when it took longer. */
+  exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
+
+  /** Lines of output, oldest first; with `follow`, new ones until aborted. */
+  logs(id: string, options: LogOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
+
+  /** Pushes: `onEvent` for each start, death, OOM kill of our containers; `onGap` when events may have been missed. Stops when aborted. */
+  events(onEvent: (event: RuntimeEvent) => void, onGap: () => void, signal: AbortSignal): void;
+
+  info(): Promise<RuntimeInfo>;
+}
+
+export interface ContainerSpec {
+  readonly name: string;
+  readonly image: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** ENTRYPOINT and CMD; undefined keeps the image's own. */
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly env: readonly string[];
+  readonly workingDir?: string;
+  readonly hostname?: string;
+  /** The sandbox whose network and IPC namespaces to join; undefined: this is the sandbox itself. */
+  readonly sandboxId?: string;
+  readonly hostNetwork?: boolean;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
+  /** CPU shares and CFS quota from millicores; memory limit in bytes. */
+  readonly cpuShares?: number;
+  readonly cpuQuotaMicros?: number;
+  readonly memoryBytes?: number;
+  readonly oomScoreAdj?: number;
+  readonly user?: string;
+  readonly privileged?: boolean;
+  readonly readOnlyRoot?: boolean;
+  readonly noNewPrivileges?: boolean;
+  readonly capAdd?: readonly string[];
+  readonly capDrop?: readonly string[];
+  readonly tty?: boolean;
+  readonly stdin?: boolean;
+  readonly stdinOnce?: boolean;
+}
+
+export interface RuntimeContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly image: string;
+  readonly imageId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: 'created' | 'running' | 'exited';
+  readonly pid?: number;
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  /** What the engine said when it could not start it. */
+  readonly error?: string;
+  readonly createdAtMs: number;
+  readonly startedAtMs?: number;
+  readonly finishedAtMs?: number;
+}
+
+export interface ImageInfo {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+export interface ExecResult {
+  readonly exitCode: number;
+  readonly output: string;
+  readonly timedOut: boolean;
+}
+export interface LogOptions {
+  readonly follow?: boolean;
+  readonly tailLines?: number;
+  readonly sinceSeconds?: number;
+  readonly timestamps?: boolean;
+}
+export interface RuntimeEvent {
+  readonly type: 'start' | 'die' | 'oom' | 'destroy';
+  readonly containerId: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+export interface RuntimeInfo {
+  readonly version: string;
+  readonly kernelVersion: string;
+  readonly osImage: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+}
+
+/** What the engine could not do; `code` decides the pod's waiting reason. */
+export class RuntimeError extends Error {
+  readonly code: 'ImageNotFound' | 'ImagePullFailed' | 'NotFound' | 'CannotCreate' | 'CannotStart' | 'Unavailable';
+  constructor(code: RuntimeError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'RuntimeError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,93 @@
+import type { Key } from '../../../lib/api/keys.ts';
+import type { AnyObject } from '../../../lib/api/kinds.ts';
+import type { ApiObject, Binding } from '../../../lib/api/objects.ts';
+
+/**
+ * The rules of the API over the store, the same for every door: defaults, validation, versions, deletion.
+ * Doors (gRPC today, REST later) translate their wire form and call this; they add no rule of their own.
+ * Objects leave as JSON bytes with their resourceVersion, unparsed where no field had to change.
+ * Rejects with ApiError only.
+ */
+export interface Registry {
+  /** The object, or undefined. */
+  get(resource: string, key: Key): Promise<Served | undefined>;
+
+  /** Consistent: sees every write acknowledged before the call. `Expired` when a continuation outlived history. */
+  list(resource: string, selection: Selection & Paging): Promise<ServedList>;
+
+  /**
+   * Each change after `fromRevision` that concerns the selection, in order, in batches, until aborted: an object that
+   * starts to match is ADDED, one that stops is DELETED. `Expired` when history is too short or the reader too slow.
+   * A batch without changes but with a later `revision` is a bookmark.
+   */
+  watch(resource: string, selection: Selection, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
+
+  /** The revision of the last change to a resource, or to its objects on one node; 0 when there was none. */
+  position(resource: string, node?: string): Promise<number>;
+
+  create(resource: string, namespace: string | undefined, draft: unknown, options: WriteOptions): Promise<Written>;
+  /** `subresource` `status` replaces the status alone, `scale` the replica count from a Scale object. */
+  update(resource: string, key: Key, object: unknown, options: WriteOptions & SubresourceOption): Promise<Written>;
+  /** A JSON merge patch, retried on conflict unless the patch names a resourceVersion. */
+  patch(resource: string, key: Key, patch: unknown, options: WriteOptions & SubresourceOption): Promise<Written>;
+  /** Asks for deletion; resolves to the object's last state, which is `gone` already or still terminating. */
+  delete(
+    resource: string,
+    key: Key,
+    options: WriteOptions & DeleteOptions,
+  ): Promise<Written & { readonly gone: boolean }>;
+  /** Deletes what matches, each as by `delete`; resolves to how many. */
+  deleteCollection(resource: string, selection: Selection, options: WriteOptions & DeleteOptions): Promise<number>;
+  /** Sets `spec.nodeName` and PodScheduled=True. Conflict when the pod has a node or is going away. */
+  bind(binding: Binding, options: WriteOptions): Promise<Written>;
+  /** The Scale of a replicationcontroller. */
+  scale(resource: string, key: Key): Promise<Served | undefined>;
+}
+
+export interface Selection {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+}
+export interface Paging {
+  readonly limit?: number;
+  readonly continue?: string;
+  /** Read the state as it was at this revision. */
+  readonly atRevision?: number;
+}
+export interface Served {
+  readonly json: Buffer;
+  readonly revision: number;
+}
+export interface ServedList {
+  readonly items: readonly Served[];
+  readonly revision: number;
+  readonly continue?: string;
+  readonly remaining?: number;
+}
+export interface WatchBatch {
+  /** Everything up to and including this revision has been told. */
+  readonly revision: number;
+  readonly changes: readonly { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly served: Served }[];
+}
+export interface WriteOptions {
+  readonly dryRun?: boolean;
+  /** `Strict` refuses unknown fields, `Warn` reports them, `Ignore` does not look (trusted, hot paths). */
+  readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore';
+  /** W3C trace context, kept with the object when its spec changes. */
+  readonly traceparent?: string;
+}
+export interface SubresourceOption {
+  readonly subresource?: 'status' | 'scale';
+}
+export interface DeleteOptions {
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+}
+export interface Written {
+  readonly served: Served;
+  /** The stored object, for doors that must translate it. */
+  readonly object: ApiObject | AnyObject;
+  readonly warnings: readonly string[];
+}
