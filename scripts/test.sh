@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# npm test: from a fresh clone, installs what the tests need, runs every test and counts them.
+# With names of suites (lint unit contract presubmit flow e2e) only those run.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+
+need_node
+need_cluster_packages
+# Tests always run on an engine of their own, also where the machine has one.
+need dockerd docker.io 'the container engine that tests start for themselves'
+need busybox busybox-static 'test images'
+need dig dnsutils 'asks the DNS service as a user would'
+need wrk wrk 'load on Services'
+install_missing
+install_npm_packages || exit 1
+node scripts/build.mjs || exit 1
+
+suites=("$@")
+[ ${#suites[@]} -eq 0 ] && suites=(lint unit contract presubmit flow e2e)
+
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+failed_suites=()
+for suite in "${suites[@]}"; do
+  printf '\n== %s\n' "$suite"
+  started=$(date +%s)
+  if [ "$suite" = lint ]; then
+    npm run --silent lint || failed_suites+=(lint)
+  else
+    npx mocha "test/$suite/**/*.test.ts" --reporter scripts/reporter.cjs --reporter-option "output=$results/$suite.json" || failed_suites+=("$suite")
+  fi
+  printf '== %s took %s s\n' "$suite" "$(($(date +%s) - started))"
+done
+
+node scripts/summary.mjs "$results" "${failed_suites[@]+"${failed_suites[@]}"}"
