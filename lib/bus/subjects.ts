@@ -32,6 +32,36 @@ export const heartbeatSubject = (cluster: string, node: string): string => `${cl
 export const nodeSubject = (cluster: string, node: string, verb: string): string =>
   `${cluster}.node.${token(node)}.${verb}`;
 
+/** The relay's word, every second, on how far it has published (`RelayStatus` as JSON); not captured by the stream. */
+export const relaySubject = (cluster: string): string => `${cluster}.relay`;
+
+/** What the relay says of itself. A view that hears nothing for a while reads through gRPC instead. */
+export interface RelayStatus {
+  readonly epoch: string;
+  /** The last revision of the store that was looked at: everything up to it has been published. */
+  readonly revision: number;
+  /** The revision of the last message per resource; a resource that is absent had none in this epoch. */
+  readonly positions: Readonly<Record<string, number>>;
+}
+
+/**
+ * Resources whose changes are not published: Leases, since their renewals would push everything else out of the stream, and
+ * Secrets, since whoever may listen to the bus may hear all of it. Views of these use the gRPC Watch.
+ */
+const unpublished: ReadonlySet<string> = new Set(['leases', 'secrets']);
+export const isPublished = (resource: string): boolean => !unpublished.has(resource);
+
+/** Whether a subject is meant by a pattern, in which `*` stands for one token and a final `>` for one or more. */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  const wanted = pattern.split('.');
+  const tokens = subject.split('.');
+  for (const [index, want] of wanted.entries()) {
+    if (want === '>') return tokens.length > index;
+    if (index >= tokens.length || (want !== '*' && want !== tokens[index])) return false;
+  }
+  return wanted.length === tokens.length;
+}
+
 /** Headers of a change message: a CloudEvent in binary mode, plus the chain. */
 export const header = {
   /** The revision of the change, decimal. */
@@ -45,8 +75,13 @@ export const header = {
   specVersion: 'ce-specversion',
   contentType: 'content-type',
   traceparent: 'traceparent',
-  /** The revision of the message before this one on the same channel, or 0. */
+  /**
+   * The revision of the message before this one on the same channel (resource and node token). The first on its channel in an
+   * epoch names the revision after which the epoch began: whoever knows the state as of then has missed nothing.
+   */
   previous: 'troupe-previous',
+  /** The same for the resource over all nodes: what a subscriber to `<cluster>.v1.<resource>.>` checks. */
+  resourcePrevious: 'troupe-resource-previous',
   /** The life of the chain; a new one means that nothing can be said of what came before: list again. */
   epoch: 'troupe-epoch',
   messageId: 'Nats-Msg-Id',

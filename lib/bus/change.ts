@@ -1,0 +1,61 @@
+import type { BusMessage } from './bus.ts';
+import { changeSubject, header, type SubjectParts } from './subjects.ts';
+
+export type ChangeType = 'added' | 'modified' | 'deleted';
+
+/** A committed change as the bus carries it: a CloudEvent in binary mode, plus the chain (docs/events.md). */
+export interface BusChange extends SubjectParts {
+  readonly type: ChangeType;
+  readonly revision: number;
+  /** When the change was committed, in milliseconds since 1970. */
+  readonly timeMs: number;
+  /** The whole object as JSON; for a deletion its last state. */
+  readonly json: Uint8Array;
+  readonly previous: number;
+  readonly resourcePrevious: number;
+  readonly epoch: string;
+  readonly traceparent?: string | undefined;
+}
+
+/** The message for a change. */
+export function changeMessage(cluster: string, change: BusChange): BusMessage {
+  const { resource, namespace, name, revision } = change;
+  const id = String(revision);
+  const headers: Record<string, string> = {
+    [header.specVersion]: '1.0',
+    [header.id]: id,
+    [header.type]: `troupe.v1.${resource}.${change.type}`,
+    [header.source]: `troupe/${cluster}`,
+    [header.subject]: namespace === undefined ? name : `${namespace}/${name}`,
+    [header.time]: new Date(change.timeMs).toISOString(),
+    [header.contentType]: 'application/json',
+    // One commit may change several objects, all at its revision.
+    [header.messageId]: `${change.epoch}.${id}.${resource}.${namespace ?? ''}.${name}`,
+    [header.previous]: String(change.previous),
+    [header.resourcePrevious]: String(change.resourcePrevious),
+    [header.epoch]: change.epoch,
+  };
+  if (change.traceparent !== undefined) headers[header.traceparent] = change.traceparent;
+  return { subject: changeSubject(cluster, change), headers, data: change.json };
+}
+
+/** What a subscriber needs of a change message's headers; undefined when it is not one. */
+export interface ChangeHeaders {
+  readonly type: ChangeType;
+  readonly revision: number;
+  readonly previous: number;
+  readonly resourcePrevious: number;
+  readonly epoch: string;
+  readonly timeMs: number;
+}
+
+export function readHeaders({ headers }: BusMessage): ChangeHeaders | undefined {
+  const revision = Number(headers[header.id]);
+  const previous = Number(headers[header.previous]);
+  const resourcePrevious = Number(headers[header.resourcePrevious]);
+  const epoch = headers[header.epoch];
+  const type = headers[header.type]?.split('.').at(-1);
+  if (type !== 'added' && type !== 'modified' && type !== 'deleted') return undefined;
+  if (epoch === undefined || !(revision > 0) || !(previous >= 0) || !(resourcePrevious >= 0)) return undefined;
+  return { type, revision, previous, resourcePrevious, epoch, timeMs: Date.parse(headers[header.time] ?? '') };
+}
