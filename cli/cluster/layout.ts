@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+
+/** What `troupe up` was asked for, complete. */
+export interface ClusterOptions {
+  readonly cluster: string;
+  readonly dataDir: string;
+  /** Where the built bundles are. */
+  readonly distDir: string;
+  readonly host: string;
+  readonly apiPort: number;
+  /** The services' telemetry endpoints take the ports from here on, one each. */
+  readonly telemetryPort: number;
+  readonly natsPort: number;
+  readonly nodeName: string;
+  /** The engine's socket; `ownEngine` says that it is one that this cluster starts. */
+  readonly dockerSocket: string;
+  readonly ownEngine: boolean;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly clusterDns: string;
+  readonly proxyMode: string;
+}
+
+/** How one sees from outside that a part does its work. */
+export type ReadyCheck =
+  | { readonly kind: 'http'; readonly address: string; readonly path: string }
+  | { readonly kind: 'socket'; readonly path: string; readonly request: string };
+
+/** One process of the cluster, as the supervisor runs it. */
+export interface Part {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly ready: ReadyCheck;
+  /** What to run once after this part has stopped for good, to take away what it left in the machine on purpose. */
+  readonly cleanup?: { readonly command: string; readonly args: readonly string[]; readonly pods: boolean };
+}
+
+export const apiAddress = (options: ClusterOptions): string => `${options.host}:${options.apiPort}`;
+export const natsUrl = (options: ClusterOptions): string => `nats://${options.host}:${options.natsPort}`;
+
+/** The processes of a one-machine cluster, in the order in which a person would name them. Stopped in reverse order. */
+export function partsOf(options: ClusterOptions): readonly Part[] {
+  const { dataDir, host } = options;
+  let telemetryPort = options.telemetryPort;
+  const service = (name: string, args: readonly string[], cleanup?: { flag: string; pods: boolean }): Part => {
+    const telemetry = `${host}:${telemetryPort++}`;
+    const script = join(options.distDir, `${name}.js`);
+    const all = [script, '--cluster', options.cluster, ...args];
+    return {
+      name,
+      command: process.execPath,
+      args: [...all, '--telemetry', telemetry],
+      ready: { kind: 'http', address: telemetry, path: '/readyz' },
+      ...(cleanup && {
+        cleanup: { command: process.execPath, args: [...all, cleanup.flag, '--telemetry', ''], pods: cleanup.pods },
+      }),
+    };
+  };
+  const reach = ['--apiserver', apiAddress(options), '--nats', natsUrl(options)];
+  return [
+    natsPart(options),
+    ...(options.ownEngine ? [enginePart(options)] : []),
+    service('apiserver', [
+      '--listen',
+      apiAddress(options),
+      '--nats',
+      natsUrl(options),
+      '--data',
+      join(dataDir, 'apiserver'),
+      '--service-cidr',
+      options.serviceCidr,
+    ]),
+    service('scheduler', reach),
+    service('replication-controller', reach),
+    service('endpoints-controller', reach),
+    service('node-controller', [...reach, '--cluster-cidr', options.clusterCidr]),
+    service('garbage-collector', reach),
+    service('dns', [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns]),
+    service('proxy', [...reach, '--node-name', options.nodeName, '--mode', options.proxyMode], {
+      flag: '--cleanup',
+      pods: false,
+    }),
+    service(
+      'node-agent',
+      [
+        ...[
+          ...reach,
+          '--node-name',
+          options.nodeName,
+          '--docker-socket',
+          options.dockerSocket,
+          '--data',
+          join(dataDir, 'node'),
+        ],
+        ...[
+          '--cluster-dns',
+          options.clusterDns,
+          '--cluster-cidr',
+          options.clusterCidr,
+          '--service-cidr',
+          options.serviceCidr,
+        ],
+      ],
+      { flag: '--teardown', pods: true },
+    ),
+  ];
+}
+
+function natsPart(options: ClusterOptions): Part {
+  return {
+    name: 'nats',
+    command: 'nats-server',
+    args: [
+      '--addr',
+      options.host,
+      '--port',
+      String(options.natsPort),
+      '--http_port',
+      String(options.natsPort + 4000),
+      '--jetstream',
+      '--store_dir',
+      join(options.dataDir, 'nats'),
+    ],
+    ready: { kind: 'http', address: `${options.host}:${options.natsPort + 4000}`, path: '/healthz' },
+  };
+}
+
+/** A Docker engine of the cluster's own. Pods' networks are ours, so it needs no bridge and no rules. */
+function enginePart(options: ClusterOptions): Part {
+  const folder = join(options.dataDir, 'docker');
+  return {
+    name: 'docker',
+    command: 'dockerd',
+    args: [
+      ...[
+        '--host',
+        `unix://${options.dockerSocket}`,
+        '--data-root',
+        join(folder, 'data'),
+        '--exec-root',
+        join(folder, 'run'),
+      ],
+      ...[
+        '--pidfile',
+        join(folder, 'docker.pid'),
+        '--bridge=none',
+        '--iptables=false',
+        '--ip6tables=false',
+        '--ip-forward=false',
+        '--ip-masq=false',
+      ],
+      ...['--live-restore', '--log-level', 'warn', '--log-opt', 'max-size=10m', '--log-opt', 'max-file=2'],
+    ],
+    ready: { kind: 'socket', path: options.dockerSocket, request: '/_ping' },
+  };
+}

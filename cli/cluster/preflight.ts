@@ -1,0 +1,68 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import type { ClusterOptions } from './layout.ts';
+import { notReady } from './ready.ts';
+
+/** Everything that would keep the cluster from starting on this machine, a sentence each with what to do; empty when nothing would. */
+export async function obstacles(options: ClusterOptions): Promise<readonly string[]> {
+  const found: string[] = [];
+  if (process.getuid?.() !== 0) found.push('Pods need network namespaces and kernel rules: run this as root.');
+  for (const [program, debianPackage] of [
+    ['nats-server', 'nats-server'],
+    ...(options.ownEngine ? [['dockerd', 'docker.io']] : []),
+    ['nft', 'nftables'],
+    ['conntrack', 'conntrack'],
+    ['ip', 'iproute2'],
+  ] as const) {
+    if (!onPath(program ?? ''))
+      found.push(`The program ${program} is missing: apt-get install ${debianPackage} (npm start does it by itself).`);
+  }
+  if (!existsSync(join(options.distDir, 'apiserver.js')))
+    found.push('The services are not built: npm run build (npm start does it by itself).');
+  const ports = [
+    { port: options.apiPort, what: 'the API', flag: '--port' },
+    { port: options.natsPort, what: 'the event bus', flag: '--nats-port' },
+    { port: options.natsPort + 4000, what: "the event bus's monitor", flag: '--nats-port' },
+    ...Array.from({ length: 9 }, (_, i) => ({
+      port: options.telemetryPort + i,
+      what: 'metrics and health',
+      flag: '--telemetry-port',
+    })),
+  ];
+  for (const { port, what, flag } of ports) {
+    if (!(await isFree(options.host, port)))
+      found.push(
+        `Port ${port} on ${options.host}, wanted for ${what}, is taken by another process: stop it, or choose another with ${flag}.`,
+      );
+  }
+  return found;
+}
+
+export const onPath = (program: string): boolean =>
+  [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'].some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+/** Whether an engine answers on this socket. */
+export const engineAnswers = async (socket: string): Promise<boolean> =>
+  existsSync(socket) && (await notReady({ kind: 'socket', path: socket, request: '/_ping' })) === undefined;
+
+function isFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => {
+      resolve(false);
+    });
+    server.listen(port, host, () =>
+      server.close(() => {
+        resolve(true);
+      }),
+    );
+  });
+}
