@@ -12,23 +12,28 @@
 export interface Store {
   /**
    * Applies all operations or none and resolves to the commit's revision, which every key in it gets.
-   * Rejects with a `StoreConflict` naming the first operation whose expectation did not hold.
+   * Rejects with a `StoreConflict` naming the first operation whose expectation did not hold, and with `BadRequest`
+   * for what can never be committed: no operation or more than 1,000, two for one key, an empty or too long key.
+   * What changes nothing (deletions of absent keys without an expectation) makes no revision: it resolves to the present one.
    */
   commit(ops: readonly StoreOp[]): Promise<number>;
 
   /** The entry, or undefined: absence is an answer, not an error. Reads see every resolved commit. */
   get(key: string): Promise<StoreEntry | undefined>;
 
-  /** Entries under `prefix` in key order, all as they stood at one revision. `Expired` when `atRevision` is compacted. */
+  /**
+   * Entries under `prefix` (empty: all) in key order, all as they stood at one revision.
+   * `Expired` when `atRevision` is compacted, `BadRequest` when it is yet to come.
+   */
   list(prefix: string, options?: StoreListOptions): Promise<StoreList>;
 
   /** The revision of the last commit; reads started after it resolves see at least this. */
   revision(): Promise<number>;
 
   /**
-   * Every change after `afterRevision` under `prefix` (empty: all), in revision order, each once, in batches,
-   * until aborted (the iterator then ends). `Expired` when history no longer reaches back so far: list again.
-   * A reader slower than `maxBehind` changes (the store's bound) is ended with `Expired` too.
+   * Every change after `afterRevision` under `prefix` (empty: all), in revision order, each once, in batches that never
+   * split a commit, until aborted (the iterator then ends). `Expired` when history does not or no longer reach back so
+   * far: list again. A slow reader costs the store nothing but history, and is ended with `Expired` when that runs out.
    */
   watch(prefix: string, afterRevision: number, signal: AbortSignal): AsyncIterable<readonly StoreChange[]>;
 
