@@ -37,6 +37,8 @@ export const relaySubject = (cluster: string): string => `${cluster}.relay`;
 
 /** What the relay says of itself. A view that hears nothing for a while reads through gRPC instead. */
 export interface RelayStatus {
+  /** Which relay speaks; one publishes at a time. */
+  readonly relay: string;
   readonly epoch: string;
   /** The last revision of the store that was looked at: everything up to it has been published. */
   readonly revision: number;

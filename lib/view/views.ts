@@ -1,0 +1,187 @@
+import type { Meter } from '@opentelemetry/api';
+import { keyOf } from '../api/keys.ts';
+import type { Objects, Resource } from '../api/kinds.ts';
+import type { ApiObject } from '../api/objects.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { EventBus } from '../bus/bus.ts';
+import type { ListOptions, Reader } from '../client/client.ts';
+import { defaultTimes, Feed, type ViewTimes } from './feed.ts';
+import { viewMetrics } from './metrics.ts';
+import { ObjectTable } from './table.ts';
+import type { Change, Indexer, View } from './view.ts';
+
+/** What views are made from; one set serves all views of a process. */
+export interface ViewSource {
+  readonly client: Reader;
+  /** Without one the view reads by gRPC Watch alone. */
+  readonly bus?: EventBus | undefined;
+  readonly cluster: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly signal: AbortSignal;
+  readonly times?: Partial<ViewTimes>;
+  readonly random?: () => number;
+}
+
+/** What one view holds, and how it is indexed. */
+export interface ViewScope<R extends Resource> {
+  readonly indexes?: Readonly<Record<string, Indexer<Objects[R]>>>;
+  readonly namespace?: string;
+  /** Pods of one node only. */
+  readonly node?: string;
+  /** The selection as the API understands it, and the same as a function for what comes by the bus. */
+  readonly select?: { readonly labelSelector: string; readonly matches: (object: Objects[R]) => boolean };
+}
+
+export interface LiveView<T> extends View<T> {
+  /** Resolves with the first complete snapshot; rejects when the view ends before that. */
+  readonly whenSynced: Promise<void>;
+  /** Where news comes from now. */
+  readonly source: 'bus' | 'watch';
+  /** Ends the feed; what the view holds stays readable. */
+  close(): void;
+}
+
+/** Starts a view of one resource. It survives whatever happens to the API and the bus until `signal` aborts or it is closed. */
+export function newView<R extends Resource>(resource: R, source: ViewSource & ViewScope<R>): LiveView<Objects[R]> {
+  const { client, bus, cluster, clock, log, meter, namespace, node, select } = source;
+  type T = Objects[R] & ApiObject;
+  const table = new ObjectTable<T>(source.indexes);
+  const listeners = new Set<(change: Change<Objects[R]>) => void>();
+  const closing = new AbortController();
+  const signal = AbortSignal.any([source.signal, closing.signal]);
+  const metrics = viewMetrics(meter);
+  const synced = deferred();
+  synced.promise.catch(() => undefined); // whoever waits hears of it; nobody has to wait
+  let isSynced = false;
+
+  const notify = (changes: readonly Change<Objects[R]>[]): void => {
+    for (const change of changes) {
+      for (const listener of listeners) {
+        try {
+          listener(change);
+        } catch (error) {
+          log.error({ resource, key: change.key, error: messageOf(error) }, 'a listener of a view threw');
+        }
+      }
+    }
+  };
+
+  const matches = (object: Objects[R]): boolean =>
+    (namespace === undefined || object.metadata.namespace === namespace) && (select?.matches(object) ?? true);
+
+  const feed = new Feed<R>({
+    resource,
+    client,
+    bus,
+    cluster,
+    node,
+    selection: selectionOf(namespace, node, select?.labelSelector),
+    matches,
+    table,
+    notify,
+    onSynced: () => {
+      isSynced = true;
+      synced.resolve();
+    },
+    clock,
+    log,
+    metrics,
+    times: { ...defaultTimes, ...source.times },
+    random: source.random ?? Math.random,
+    signal,
+  });
+  const stopObserving = metrics.observe(resource, () => ({
+    size: table.size,
+    behind: feed.behind,
+    source: feed.source,
+  }));
+  void feed.run().finally(() => {
+    stopObserving();
+    synced.reject(new Error(`the view of ${resource} ended before its first snapshot`));
+  });
+
+  const wrote = (object: Objects[R], gone: boolean): void => {
+    const own = object as T;
+    const revision = Number(own.metadata.resourceVersion);
+    const change = gone || !matches(object) ? table.remove(keyOf(own), revision) : table.put(own, revision);
+    if (change !== undefined && isSynced) notify([change]);
+  };
+
+  return {
+    get: (key) => (isSynced ? table.get(key) : undefined),
+    list: (place) => (isSynced ? table.list(place) : []),
+    by: (index, value) => (isSynced ? table.by(index, value) : []),
+    get size() {
+      return isSynced ? table.size : 0;
+    },
+    get synced() {
+      return isSynced;
+    },
+    get source() {
+      return feed.source;
+    },
+    whenSynced: synced.promise,
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    wrote: (object) => {
+      wrote(object, false);
+    },
+    wroteDeletion: (object) => {
+      wrote(object, true);
+    },
+    close: () => {
+      closing.abort(new Error(`the view of ${resource} was closed`));
+    },
+  };
+}
+function selectionOf(
+  namespace: string | undefined,
+  node: string | undefined,
+  labelSelector: string | undefined,
+): ListOptions {
+  return {
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(node === undefined ? {} : { fieldSelector: `spec.nodeName=${node}` }),
+    ...(labelSelector === undefined ? {} : { labelSelector }),
+  };
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let resolve = (): void => undefined;
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
+
+type Scopes = { readonly [R in Resource]?: ViewScope<R> };
+type ViewsOf<S extends Scopes> = { readonly [R in keyof S & Resource]: LiveView<Objects[R]> };
+
+/** Several views at once, and `synced()` for all of them. */
+export function newViews<S extends Scopes>(
+  scopes: S,
+  source: ViewSource,
+): ViewsOf<S> & { synced(): Promise<void>; close(): void } {
+  const views: Partial<Record<Resource, LiveView<Objects[Resource]>>> = {};
+  for (const resource of Object.keys(scopes) as Resource[]) {
+    views[resource] = newView(resource, { ...source, ...scopes[resource] } as ViewSource & ViewScope<Resource>);
+  }
+  const all = Object.values(views);
+  return {
+    ...(views as ViewsOf<S>),
+    synced: async () => {
+      await Promise.all(all.map((view) => view.whenSynced));
+    },
+    close: () => {
+      for (const view of all) view.close();
+    },
+  };
+}
