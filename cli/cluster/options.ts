@@ -28,24 +28,36 @@ export function distFolder(): string {
   return here.endsWith('/dist/') ? here : join(here, '../../dist');
 }
 
-/** Decides what the flags leave open: the machine's own engine when one answers, else one in the data folder. */
+/** Decides what the flags leave open. Throws an Error with a sentence when a flag makes no sense. */
 export async function clusterOptions(flags: UpFlags): Promise<ClusterOptions> {
-  const wanted = flags.dockerSocket;
-  const useMachines = wanted !== 'auto' ? true : await engineAnswers(machineSocket);
   return {
     cluster: flags.cluster,
     dataDir: flags.data,
     distDir: distFolder(),
     host: '127.0.0.1',
-    apiPort: Number(flags.port),
-    natsPort: Number(flags.natsPort),
-    telemetryPort: Number(flags.telemetryPort),
+    apiPort: portOf('--port', flags.port),
+    natsPort: portOf('--nats-port', flags.natsPort),
+    telemetryPort: portOf('--telemetry-port', flags.telemetryPort),
     nodeName: flags.node ?? hostname().toLowerCase(),
-    dockerSocket: wanted !== 'auto' ? wanted : useMachines ? machineSocket : join(flags.data, 'docker', 'docker.sock'),
-    ownEngine: !useMachines,
+    ...(await engineOf(flags)),
     clusterCidr: flags.clusterCidr,
     serviceCidr: flags.serviceCidr,
     clusterDns: flags.clusterDns,
     proxyMode: flags.proxyMode,
   };
+}
+
+/** `auto`: the machine's own engine when one answers, else one in the data folder; `own`: always that one; else a socket's path. */
+async function engineOf(flags: UpFlags): Promise<{ readonly dockerSocket: string; readonly ownEngine: boolean }> {
+  const own = { dockerSocket: join(flags.data, 'docker', 'docker.sock'), ownEngine: true };
+  if (flags.dockerSocket === 'own') return own;
+  if (flags.dockerSocket !== 'auto') return { dockerSocket: flags.dockerSocket, ownEngine: false };
+  return (await engineAnswers(machineSocket)) ? { dockerSocket: machineSocket, ownEngine: false } : own;
+}
+
+function portOf(flag: string, text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 60_000)
+    throw new Error(`${flag}: "${text}" is not a port: give a number from 1 to 60000`);
+  return port;
 }

@@ -30,7 +30,11 @@ export function register(program: Command): void {
     .option('--nats-port <number>', 'port of the event bus', '4222')
     .option('--telemetry-port <number>', 'first of the ports for metrics and health', '7410')
     .option('--node <name>', 'name of the node (default: the host name)')
-    .option('--docker-socket <path>', "the engine's socket; auto takes the machine's own or starts one", 'auto')
+    .option(
+      '--docker-socket <path>',
+      "the engine's socket; auto takes the machine's own or starts one, own always starts one",
+      'auto',
+    )
     .option('--cluster-cidr <cidr>', 'addresses of pods', '10.244.0.0/16')
     .option('--service-cidr <cidr>', 'addresses of Services', '10.96.0.0/16')
     .option('--cluster-dns <address>', 'address of the DNS service', '10.96.0.10')

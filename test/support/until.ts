@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Resolves to what `check` answers once that is truthy (a throw counts as not yet); fails after `timeoutMs`, naming `what`. */
 export async function until<T>(
   check: () => T | Promise<T>,
-  options: { readonly timeoutMs?: number; readonly what: string; readonly everyMs?: number },
+  options: { readonly timeoutMs?: number; readonly what: string | (() => string); readonly everyMs?: number },
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + (options.timeoutMs ?? 5_000);
   let last: unknown;
@@ -17,7 +17,8 @@ export async function until<T>(
     }
     if (performance.now() > deadline) {
       const seen = last instanceof Error ? last.message : String(last);
-      throw new Error(`not so after ${options.timeoutMs ?? 5_000} ms: ${options.what} (last: ${seen})`);
+      const what = typeof options.what === 'string' ? options.what : options.what();
+      throw new Error(`not so after ${options.timeoutMs ?? 5_000} ms: ${what} (last: ${seen})`);
     }
     await delay(options.everyMs ?? 10);
   }
