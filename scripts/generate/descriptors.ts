@@ -111,7 +111,7 @@ function fieldOf(type: protobuf.Type, field: protobuf.Field, oneofs: readonly pr
   };
 }
 
-function typeOf(field: protobuf.Field): { type: number | undefined; typeName?: string } {
+function typeOf(field: Pick<protobuf.Field, 'type' | 'resolvedType'>): { type: number | undefined; typeName?: string } {
   const { resolvedType } = field;
   if (resolvedType instanceof protobuf.Enum) return { type: typeNumbers.enum, typeName: resolvedType.fullName };
   if (resolvedType !== null) return { type: typeNumbers.message, typeName: resolvedType.fullName };
@@ -122,7 +122,7 @@ const mapEntry = (field: protobuf.MapField): object => ({
   name: entryName(field.name),
   field: [
     { name: 'key', number: 1, label: 1, type: typeNumbers[field.keyType], jsonName: 'key' },
-    { name: 'value', number: 2, label: 1, ...typeOf(field as protobuf.Field), jsonName: 'value' },
+    { name: 'value', number: 2, label: 1, ...typeOf(field), jsonName: 'value' },
   ],
   options: { mapEntry: true },
 });

@@ -15,7 +15,7 @@ export function checkFields(kind: string, value: unknown): { unknown: string[]; 
   if (message === undefined) return { unknown: [], causes: [] };
   const check = new Check();
   check.object(message, value, typeMembers);
-  return check;
+  return { unknown: check.unknown, causes: check.causes };
 }
 
 export const hasSchema = (kind: string): boolean => messageOfKind(kind) !== undefined;
