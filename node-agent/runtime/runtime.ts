@@ -14,8 +14,11 @@ export interface ContainerRuntime {
   /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Resolves when it has ended. */
   stop(id: string, graceSeconds: number): Promise<void>;
   kill(id: string, signal: string): Promise<void>;
+  /** Removes it, ending it at once where it still runs. */
   remove(id: string): Promise<void>;
 
+  /** Sees to it that sandboxes can be made: makes their image where it is ours and missing. */
+  prepare(): Promise<void>;
   imagePresent(image: string): Promise<ImageInfo | undefined>;
   /** Fails with code `ImageNotFound` or `ImagePullFailed`, the message being the registry's own. */
   pull(image: string, signal: AbortSignal): Promise<ImageInfo>;
@@ -45,13 +48,20 @@ export interface ContainerSpec {
   /** The sandbox whose network and IPC namespaces to join; undefined: this is the sandbox itself. */
   readonly sandboxId?: string;
   readonly hostNetwork?: boolean;
+  readonly hostPid?: boolean;
+  readonly hostIpc?: boolean;
+  /** Sees the processes of the whole pod (needs `sandboxId`). */
+  readonly sharedPid?: boolean;
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
   /** CPU shares and CFS quota from millicores; memory limit in bytes. */
   readonly cpuShares?: number;
+  /** In each 100 ms. */
   readonly cpuQuotaMicros?: number;
   readonly memoryBytes?: number;
   readonly oomScoreAdj?: number;
   readonly user?: string;
+  /** Supplementary groups, by number. */
+  readonly groups?: readonly string[];
   readonly privileged?: boolean;
   readonly readOnlyRoot?: boolean;
   readonly noNewPrivileges?: boolean;

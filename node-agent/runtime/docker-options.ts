@@ -1,0 +1,106 @@
+import type { ContainerCreateOptions } from 'dockerode';
+import { infraCommand } from './infra-image.ts';
+import type { ContainerSpec } from './runtime.ts';
+
+/** Marks what belongs to this agent; nothing else is ever listed or touched. */
+export const ownLabels = (cluster: string, node: string): Readonly<Record<string, string>> => ({
+  'troupe.cluster': cluster,
+  'troupe.node': node,
+});
+
+/** Marks sandboxes on the host's own network. */
+export const sandboxNetworkLabel = 'troupe.network';
+
+export interface OptionsContext {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Sandboxes of this image make their network namespace themselves. */
+  readonly ownInfraImage: string;
+  /** Whether an oom_score_adj below zero can be given; where it cannot, the container would not start. */
+  readonly mayLowerOomScore: boolean;
+}
+
+type HostConfig = NonNullable<ContainerCreateOptions['HostConfig']>;
+
+/** What to ask of the engine for a container. */
+export function createOptions(spec: ContainerSpec, context: OptionsContext): ContainerCreateOptions {
+  const oomScore = spec.oomScoreAdj ?? 0;
+  return {
+    name: spec.name,
+    Image: spec.image,
+    Labels: {
+      ...spec.labels,
+      ...context.labels,
+      ...(isSandbox(spec) && spec.hostNetwork === true ? { [sandboxNetworkLabel]: 'host' } : {}),
+    },
+    ...commandOf(spec, context.ownInfraImage),
+    Env: [...spec.env],
+    ...(spec.workingDir === undefined ? {} : { WorkingDir: spec.workingDir }),
+    ...(spec.hostname === undefined || spec.hostNetwork === true ? {} : { Hostname: spec.hostname }),
+    ...(spec.user === undefined ? {} : { User: spec.user }),
+    Tty: spec.tty ?? false,
+    OpenStdin: spec.stdin ?? false,
+    StdinOnce: spec.stdinOnce ?? false,
+    HostConfig: {
+      ...namespaces(spec, context.ownInfraImage),
+      ...security(spec),
+      RestartPolicy: { Name: 'no' },
+      Mounts: spec.mounts.map((mount) => ({
+        Type: 'bind' as const,
+        Source: mount.source,
+        Target: mount.target,
+        ReadOnly: mount.readOnly,
+      })),
+      OomScoreAdj: oomScore < 0 && !context.mayLowerOomScore ? 0 : oomScore,
+      ...(spec.cpuShares === undefined ? {} : { CpuShares: spec.cpuShares }),
+      ...(spec.cpuQuotaMicros === undefined ? {} : { CpuPeriod: 100_000, CpuQuota: spec.cpuQuotaMicros }),
+      // No swap on top: a limit is a limit.
+      ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
+      LogConfig: isSandbox(spec)
+        ? { Type: 'none', Config: {} }
+        : { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
+    },
+  };
+}
+
+const isSandbox = (spec: ContainerSpec): boolean => spec.sandboxId === undefined;
+
+function commandOf(spec: ContainerSpec, ownInfraImage: string): Pick<ContainerCreateOptions, 'Entrypoint' | 'Cmd'> {
+  if (isSandbox(spec) && spec.image === ownInfraImage) {
+    return { Entrypoint: [infraCommand], Cmd: spec.hostNetwork === true ? ['host'] : [] };
+  }
+  return {
+    // An entrypoint of one's own drops the image's CMD, in Docker as in a pod.
+    ...(spec.command === undefined ? {} : { Entrypoint: [...spec.command] }),
+    ...(spec.args === undefined ? {} : { Cmd: [...spec.args] }),
+  };
+}
+
+function namespaces(spec: ContainerSpec, ownInfraImage: string): HostConfig {
+  if (spec.sandboxId !== undefined) {
+    const sandbox = `container:${spec.sandboxId}`;
+    return {
+      NetworkMode: spec.hostNetwork === true ? 'host' : sandbox,
+      IpcMode: spec.hostIpc === true ? 'host' : sandbox,
+      ...(spec.hostPid === true ? { PidMode: 'host' } : spec.sharedPid === true ? { PidMode: sandbox } : {}),
+    };
+  }
+  const makesItsOwn = spec.image === ownInfraImage;
+  return {
+    NetworkMode: spec.hostNetwork === true || makesItsOwn ? 'host' : 'none',
+    IpcMode: spec.hostIpc === true ? 'host' : 'shareable',
+    ...(makesItsOwn ? { CapDrop: ['ALL'], ...(spec.hostNetwork === true ? {} : { CapAdd: ['SYS_ADMIN'] }) } : {}),
+    ReadonlyRootfs: true,
+  };
+}
+
+function security(spec: ContainerSpec): HostConfig {
+  if (isSandbox(spec)) return { SecurityOpt: ['no-new-privileges'] };
+  return {
+    Privileged: spec.privileged ?? false,
+    ReadonlyRootfs: spec.readOnlyRoot ?? false,
+    ...(spec.capAdd === undefined ? {} : { CapAdd: [...spec.capAdd] }),
+    ...(spec.capDrop === undefined ? {} : { CapDrop: [...spec.capDrop] }),
+    ...(spec.groups === undefined ? {} : { GroupAdd: [...spec.groups] }),
+    ...(spec.noNewPrivileges === true ? { SecurityOpt: ['no-new-privileges'] } : {}),
+  };
+}

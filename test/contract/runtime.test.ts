@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { newDockerRuntime } from '../../node-agent/runtime/docker-runtime.ts';
+import { newFakeRuntime } from '../../node-agent/runtime/fake-runtime.ts';
+import { infraImageName } from '../../node-agent/runtime/infra-image.ts';
+import { importBusybox, startDockerEngine, whyNoDocker, type DockerEngine } from '../support/docker-engine.ts';
+import { until } from '../support/until.ts';
+import { runtimeContract } from './runtime.contract.ts';
+
+runtimeContract('FakeRuntime', async () => {
+  const runtime = newFakeRuntime({ images: ['example/app:1'] });
+  return {
+    runtime,
+    image: 'example/app:1',
+    infraImage: infraImageName,
+    say: (id, line) => {
+      runtime.say(id, line);
+    },
+    stop: async () => undefined,
+  };
+});
+
+const why = whyNoDocker();
+if (why === undefined) {
+  runtimeContract('DockerRuntime', async () => {
+    const engine = await startDockerEngine();
+    const image = await importBusybox(engine.docker);
+    const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+    return { runtime, image, infraImage: infraImageName, stop: () => engine.stop() };
+  });
+
+  describe('DockerRuntime on a real engine', function () {
+    this.timeout(60_000);
+    let engine: DockerEngine;
+    before(async () => {
+      engine = await startDockerEngine();
+      await importBusybox(engine.docker);
+    });
+    after(() => engine?.stop());
+
+    it('never lists what is not its own', async () => {
+      const mine = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+      const other = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n2' });
+      await mine.prepare();
+      const id = await mine.create({ name: 'mine', image: infraImageName, labels: {}, env: [], mounts: [] });
+      assert.deepEqual(await other.list(), []);
+      assert.equal(await other.inspect(id), undefined);
+      await mine.remove(id);
+    });
+
+    it('says what the program printed when it failed, and stops a command that takes too long', async () => {
+      const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+      await runtime.prepare();
+      const sandbox = await runtime.create({ name: 'sb', image: infraImageName, labels: {}, env: [], mounts: [] });
+      await runtime.start(sandbox);
+      const id = await runtime.create({
+        ...{ name: 'app', image: 'troupe-test/busybox:1', labels: {}, env: [], mounts: [] },
+        ...{ sandboxId: sandbox, command: ['/bin/sleep', '1000'] },
+      });
+      await runtime.start(id);
+      const failed = await runtime.exec(id, ['/bin/sh', '-c', 'echo went wrong; exit 4'], 10_000);
+      assert.deepEqual(failed, { exitCode: 4, output: 'went wrong\n', timedOut: false });
+      assert.equal((await runtime.exec(id, ['/bin/sleep', '1000'], 200)).timedOut, true);
+      const inside = await runtime.exec(id, ['/bin/sh', '-c', 'ls /sys/class/net; ls -l /dev/shm | wc -l'], 10_000);
+      assert.match(inside.output, /^lo\n/, 'a fresh network namespace holds nothing but lo');
+      await runtime.remove(id);
+      await runtime.remove(sandbox);
+    });
+
+    it('finds its containers and hears of deaths again after the engine was killed', async () => {
+      const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+      await runtime.prepare();
+      const stop = new AbortController();
+      let gaps = 0;
+      const dead: string[] = [];
+      runtime.events(
+        (event) => event.type === 'die' && dead.push(event.containerId),
+        () => gaps++,
+        stop.signal,
+      );
+      try {
+        const id = await runtime.create({ name: 'lasting', image: infraImageName, labels: {}, env: [], mounts: [] });
+        await runtime.start(id);
+        const pid = (await runtime.inspect(id))?.pid;
+        await engine.kill();
+        await assert.rejects(runtime.list(), { code: 'Unavailable' });
+        await engine.restart();
+        await until(() => gaps > 0, { what: 'the gap is told', timeoutMs: 15_000 });
+        assert.deepEqual(
+          (await runtime.list()).map((c) => [c.id, c.state, c.pid]),
+          [[id, 'running', pid]],
+        );
+        await runtime.kill(id, 'SIGKILL');
+        await until(() => dead.includes(id), { what: 'the death is told', timeoutMs: 15_000 });
+        await runtime.remove(id);
+      } finally {
+        stop.abort();
+      }
+    });
+  });
+} else {
+  describe('DockerRuntime', () => {
+    it(`skipped: ${why}`, function () {
+      this.skip();
+    });
+  });
+}
