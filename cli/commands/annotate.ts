@@ -1,0 +1,7 @@
+import type { Command } from '@commander-js/extra-typings';
+import { registerMetadata } from '../metadata.ts';
+import type { Shell } from '../shell.ts';
+
+export function register(program: Command, shell: Shell): void {
+  registerMetadata(program, shell, { field: 'annotations', command: 'annotate', done: 'annotated' });
+}

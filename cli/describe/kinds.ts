@@ -1,0 +1,240 @@
+import type { Objects } from '../../lib/api/kinds.ts';
+import type { Endpoints, Event, Lease, Node, Pod, ReplicationController, Service } from '../../lib/api/objects.ts';
+import { isReady, isTerminal, needsOf } from '../../lib/api/pods.ts';
+import { bytesQuantity, milliOf, milliQuantity, unitsOf } from '../../lib/api/quantity.ts';
+import { inner, pairs, type Entry, type Outline } from './outline.ts';
+import { describeTemplate } from './pod.ts';
+
+export function describeReplicationController(rc: ReplicationController, pods: readonly Pod[]): Outline {
+  const { spec, status } = rc;
+  const count = (phase: string): number => pods.filter((pod) => pod.status.phase === phase).length;
+  return [
+    ['Selector', pairs(spec.selector).join(',')],
+    [
+      'Replicas',
+      `${status.replicas} now, ${spec.replicas} wanted, ${status.readyReplicas ?? 0} ready, ${status.availableReplicas ?? 0} available`,
+    ],
+    [
+      'Pods',
+      `${count('Running')} running, ${count('Pending')} pending, ${count('Succeeded')} succeeded, ${count('Failed')} failed`,
+    ],
+    [
+      'Conditions',
+      status.conditions === undefined
+        ? undefined
+        : inner(
+            ...status.conditions.map(({ type, status: is, reason, message }): Entry => [
+              type,
+              [is, reason, message].filter((part) => part !== undefined).join('  '),
+            ]),
+          ),
+    ],
+    [
+      'Pod template',
+      inner(['Labels', pairs(spec.template.metadata?.labels).join(',')], ...describeTemplate(spec.template.spec)),
+    ],
+  ];
+}
+
+export function describeService(service: Service, endpoints: Endpoints | undefined): Outline {
+  const { spec } = service;
+  const ports = (spec.ports ?? []).map((port) => {
+    const name = port.name === undefined ? '' : ` (${port.name})`;
+    const node = port.nodePort === undefined ? '' : `, port ${port.nodePort} of every node`;
+    return `${port.port}/${port.protocol}${name} to port ${port.targetPort} of the pods${node}`;
+  });
+  return [
+    [
+      'Selector',
+      spec.selector === undefined ? '<none>: its endpoints are written by hand' : pairs(spec.selector).join(','),
+    ],
+    ['Type', spec.type],
+    ['IP', spec.clusterIP === 'None' ? 'None: its name answers with the addresses of the pods' : spec.clusterIP],
+    ['External name', spec.externalName],
+    ['External IPs', spec.externalIPs],
+    ['Ports', ports],
+    ['Session affinity', spec.sessionAffinity],
+    ['Endpoints', endpoints === undefined ? [] : addressesOf(endpoints, 'addresses')],
+    ['Not ready', endpoints === undefined ? undefined : orNothing(addressesOf(endpoints, 'notReadyAddresses'))],
+  ];
+}
+
+export function describeEndpoints(endpoints: Endpoints): Outline {
+  return [
+    [
+      'Subsets',
+      inner(
+        ...(endpoints.subsets ?? []).map((subset, index): Entry => [
+          `Subset ${index + 1}`,
+          inner(
+            ['Addresses', (subset.addresses ?? []).map(addressText)],
+            ['Not ready', (subset.notReadyAddresses ?? []).map(addressText)],
+            [
+              'Ports',
+              (subset.ports ?? []).map(
+                ({ name, port, protocol }) => `${port}/${protocol}${name === undefined ? '' : ` (${name})`}`,
+              ),
+            ],
+          ),
+        ]),
+      ),
+    ],
+  ];
+}
+
+const addressText = ({
+  ip,
+  targetRef,
+}: {
+  readonly ip: string;
+  readonly targetRef?: { readonly name?: string };
+}): string => (targetRef?.name === undefined ? ip : `${ip} (${targetRef.name})`);
+
+function addressesOf(endpoints: Endpoints, which: 'addresses' | 'notReadyAddresses'): string[] {
+  return (endpoints.subsets ?? []).flatMap((subset) =>
+    (subset[which] ?? []).flatMap((address) =>
+      (subset.ports ?? []).map(
+        ({ port }) =>
+          `${address.ip}:${port}${address.targetRef?.name === undefined ? '' : ` (${address.targetRef.name})`}`,
+      ),
+    ),
+  );
+}
+
+const orNothing = (lines: readonly string[]): readonly string[] | undefined => (lines.length === 0 ? undefined : lines);
+
+export function describeNode(node: Node, pods: readonly Pod[]): Outline {
+  const { spec, status } = node;
+  const active = pods.filter((pod) => !isTerminal(pod));
+  const sum = active.reduce(
+    (total, pod) => {
+      const needs = needsOf(pod.spec);
+      return { cpuMilli: total.cpuMilli + needs.cpuMilli, memoryBytes: total.memoryBytes + needs.memoryBytes };
+    },
+    { cpuMilli: 0, memoryBytes: 0 },
+  );
+  const room = status.allocatable ?? {};
+  const share = (used: number, all: number): string => (all === 0 ? '' : ` (${Math.round((100 * used) / all)}%)`);
+  return [
+    ['Addresses', (status.addresses ?? []).map(({ type, address }) => `${type} ${address}`)],
+    ['Pod addresses', spec.podCIDR ?? '<none yet>'],
+    ['Schedulable', spec.unschedulable === true ? 'no: it takes no new pods' : 'yes'],
+    [
+      'Taints',
+      (spec.taints ?? []).map(({ key, value, effect }) => `${key}${value === undefined ? '' : `=${value}`}:${effect}`),
+    ],
+    [
+      'Conditions',
+      inner(
+        ...(status.conditions ?? []).map(({ type, status: is, reason, message }): Entry => [
+          type,
+          [is, reason, message].filter((part) => part !== undefined && part !== '').join('  '),
+        ]),
+      ),
+    ],
+    ['Capacity', Object.entries(status.capacity ?? {}).map(([name, amount]) => `${name} ${amount}`)],
+    ['Allocatable', Object.entries(room).map(([name, amount]) => `${name} ${amount}`)],
+    [
+      'System',
+      status.nodeInfo === undefined
+        ? undefined
+        : inner(
+            ...Object.entries(status.nodeInfo)
+              .filter(([, value]) => value !== '')
+              .map(([name, value]): Entry => [name, value]),
+          ),
+    ],
+    [
+      'Requested',
+      [
+        `cpu ${milliQuantity(sum.cpuMilli)}${share(sum.cpuMilli, room['cpu'] === undefined ? 0 : milliOf(room['cpu']))}`,
+        `memory ${bytesQuantity(sum.memoryBytes)}${share(sum.memoryBytes, room['memory'] === undefined ? 0 : unitsOf(room['memory']))}`,
+        `pods ${active.length}${share(active.length, room['pods'] === undefined ? 0 : unitsOf(room['pods']))}`,
+      ],
+    ],
+    [
+      'Pods',
+      inner(
+        ...active
+          .toSorted((a, b) => nameIn(a).localeCompare(nameIn(b)))
+          .map((pod): Entry => {
+            const needs = needsOf(pod.spec);
+            return [
+              nameIn(pod),
+              `${isReady(pod) ? 'ready' : 'not ready'}, cpu ${milliQuantity(needs.cpuMilli)}, memory ${bytesQuantity(needs.memoryBytes)}`,
+            ];
+          }),
+      ),
+    ],
+  ];
+}
+
+const nameIn = (pod: Pod): string => `${pod.metadata.namespace ?? ''}/${pod.metadata.name}`;
+
+export const describeNamespace = ({ spec, status }: Objects['namespaces']): Outline => [
+  ['Status', status.phase ?? 'Active'],
+  ['Finalizers', spec.finalizers?.join(', ')],
+  [
+    'Conditions',
+    status.conditions === undefined
+      ? undefined
+      : inner(
+          ...status.conditions.map(({ type, status: is, message }): Entry => [
+            type,
+            [is, message].filter((part) => part !== undefined).join('  '),
+          ]),
+        ),
+  ],
+];
+
+export const describeConfigMap = ({ data, binaryData, immutable }: Objects['configmaps']): Outline => [
+  ['Immutable', immutable === true ? 'yes' : undefined],
+  ['Data', inner(...Object.entries(data ?? {}).map(([key, value]): Entry => [key, value.trimEnd().split('\n')]))],
+  [
+    'Binary data',
+    binaryData === undefined
+      ? undefined
+      : inner(
+          ...Object.entries(binaryData).map(([key, value]): Entry => [
+            key,
+            `${Buffer.byteLength(value, 'base64')} bytes`,
+          ]),
+        ),
+  ],
+];
+
+/** A secret's values are not shown: `get -o yaml` is for those who mean it. */
+export const describeSecret = ({ data, type, immutable }: Objects['secrets']): Outline => [
+  ['Type', type],
+  ['Immutable', immutable === true ? 'yes' : undefined],
+  [
+    'Data',
+    inner(
+      ...Object.entries(data ?? {}).map(([key, value]): Entry => [key, `${Buffer.byteLength(value, 'base64')} bytes`]),
+    ),
+  ],
+];
+
+export const describeLease = ({ spec }: Lease): Outline => [
+  ['Holder', spec.holderIdentity === '' ? '<none>' : (spec.holderIdentity ?? '<none>')],
+  ['Valid for', spec.leaseDurationSeconds === undefined ? undefined : `${spec.leaseDurationSeconds} s`],
+  ['Acquired', spec.acquireTime],
+  ['Renewed', spec.renewTime],
+  ['Transitions', spec.leaseTransitions],
+];
+
+export const describeEvent = (event: Event): Outline => [
+  ['About', `${event.involvedObject.kind ?? ''}/${event.involvedObject.name ?? ''}`],
+  ['Type', event.type],
+  ['Reason', event.reason],
+  ['Message', event.message],
+  [
+    'From',
+    [event.source?.component ?? event.reportingComponent, event.source?.host]
+      .filter((part) => part !== undefined && part !== '')
+      .join(' on '),
+  ],
+  ['Count', event.count],
+  ['First seen', event.firstTimestamp ?? undefined],
+  ['Last seen', event.lastTimestamp ?? event.eventTime ?? undefined],
+];
