@@ -7,10 +7,10 @@ import type { BenchFigure, BenchRow } from './row.ts';
 
 /**
  * `npm run bench [-- group …] [--out file] [--repeats n]`: measures the rows of every group (a file of this folder
- * that exports `rows`), prints a table and writes the figures as JSON. Each row is repeated; the median counts.
+ * that exports `rows`, and `close` where rows share something), prints a table and writes the figures as JSON. Each row is repeated; the median counts.
  */
 const here = dirname(fileURLToPath(import.meta.url));
-const notGroups = new Set(['main.ts', 'row.ts']);
+const notGroups = new Set(['main.ts', 'row.ts', 'support.ts']);
 
 interface Measured {
   readonly group: string;
@@ -31,7 +31,10 @@ const results: Measured[] = [];
 const failures: string[] = [];
 for (const group of groups) {
   const file = join(here, `${group}.ts`);
-  const { rows } = (await import(pathToFileURL(file).href)) as { rows: readonly BenchRow[] };
+  const { rows, close } = (await import(pathToFileURL(file).href)) as {
+    rows: readonly BenchRow[];
+    close?: () => Promise<void>;
+  };
   for (const row of rows) {
     try {
       const result = await measure(group, row);
@@ -46,6 +49,7 @@ for (const group of groups) {
       );
     }
   }
+  await close?.();
 }
 mkdirSync(dirname(out), { recursive: true });
 writeFileSync(

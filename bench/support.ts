@@ -1,0 +1,131 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newClient } from '../lib/client/grpc-client.ts';
+import type { Client } from '../lib/client/client.ts';
+import { startNatsServer, type NatsServer } from '../test/support/nats-server.ts';
+import { freePort } from '../test/support/cluster.ts';
+import { until } from '../test/support/until.ts';
+
+/** Separate processes from the built bundles, as in production; `stop` ends them and removes their data. */
+export class BenchCluster {
+  readonly folder = mkdtempSync(join(tmpdir(), 'troupe-bench-'));
+  readonly #children: ChildProcess[] = [];
+  #nats: NatsServer | undefined;
+  server = '';
+
+  get nats(): string {
+    return this.#nats?.url ?? '';
+  }
+
+  /** Starts NATS and an apiserver on the durable store. */
+  static async start(options: { readonly nats: boolean }): Promise<BenchCluster> {
+    const cluster = new BenchCluster();
+    if (options.nats) cluster.#nats = await startNatsServer();
+    cluster.server = `127.0.0.1:${await freePort()}`;
+    await cluster.service('apiserver', [
+      '--listen',
+      cluster.server,
+      '--data',
+      join(cluster.folder, 'apiserver'),
+      '--nats',
+      cluster.nats,
+    ]);
+    return cluster;
+  }
+
+  /** Starts one more part and waits until it says that it has started. Resolves to its process id. */
+  async service(name: string, args: readonly string[]): Promise<number> {
+    const child = spawn(process.execPath, [`dist/${name}.js`, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, TROUPE_CLUSTER: 'bench' },
+    });
+    this.#children.push(child);
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4_000)));
+    await until(() => said.includes('"started"') || child.exitCode !== null, {
+      timeoutMs: 20_000,
+      what: `${name} to start`,
+    });
+    if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}: ${said}`);
+    return child.pid ?? 0;
+  }
+
+  client(channels = 4): Client {
+    return newClient({ address: this.server, channels, timeoutMs: 60_000 });
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#children.toReversed()) {
+      if (child.exitCode !== null) continue;
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await gone;
+    }
+    await this.#nats?.remove();
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Runs `count` pieces of work with `inFlight` at a time; the rate per second and each one's time in ms. */
+export async function load(
+  count: number,
+  inFlight: number,
+  work: (i: number) => Promise<unknown>,
+): Promise<{ readonly perSecond: number; readonly timesMs: readonly number[] }> {
+  const timesMs: number[] = [];
+  let next = 0;
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: inFlight }, async () => {
+      while (next < count) {
+        const i = next++;
+        const begun = performance.now();
+        await work(i);
+        timesMs.push(performance.now() - begun);
+      }
+    }),
+  );
+  return { perSecond: (count / (performance.now() - started)) * 1000, timesMs };
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+/** p50 and p99 in the form of a row's extra figures. */
+export const spread = (timesMs: readonly number[]): Record<string, number> => ({
+  'p50 ms': percentile(timesMs, 0.5),
+  'p99 ms': percentile(timesMs, 0.99),
+});
+
+/** CPU seconds that a process has used, from the kernel. */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** A pod of the size that real ones have: about 2 kB as JSON. */
+export const benchPod = (name: string, namespace = 'default'): never =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: 'bench', tier: `t${name.length % 7}` } },
+    spec: {
+      containers: [
+        {
+          name: 'app',
+          image: 'registry.example/bench/app:1.0',
+          env: [
+            { name: 'LEVEL', value: 'info' },
+            { name: 'PEER', value: 'bench.default.svc' },
+          ],
+          ports: [{ name: 'http', containerPort: 8080 }],
+          resources: { requests: { cpu: '10m', memory: '16Mi' } },
+          readinessProbe: { httpGet: { path: '/healthz', port: 'http' } },
+        },
+      ],
+    },
+  }) as never;
