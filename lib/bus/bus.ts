@@ -20,6 +20,9 @@ export interface EventBus {
   /** One question, one answer, for the node subjects (logs, exec). Rejects with Timeout, or NotFound when nobody listens. */
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<BusMessage>;
 
+  /** The largest message that the server takes, headers included. */
+  readonly maxMessageBytes: number;
+
   /** Whether the server is reachable now; `onStatus` calls on every change of it, and once at once. */
   readonly connected: boolean;
   onStatus(listener: (connected: boolean) => void): () => void;
@@ -42,9 +45,14 @@ export interface Subscription {
   readonly ready: Promise<void>;
 }
 
+/** The connection of a process: the bus and the cluster's stream. */
+export interface Bus extends EventBus {
+  readonly stream: EventStream;
+}
+
 /** The stream that captures every change subject, for replay. Only the relay writes to it. */
 export interface EventStream {
-  /** Creates or updates the stream. `epoch` names this life of the stream; a new stream has a new one. */
+  /** Creates the stream, or brings its subjects and bounds up to date; what it holds stays. */
   ensure(options: {
     readonly subjects: readonly string[];
     readonly maxAgeMs: number;
@@ -53,10 +61,14 @@ export interface EventStream {
 
   /**
    * Publishes in order and resolves when the stream has captured all of them. `expectedLastSequence` fences a stale
-   * publisher: Conflict when another has written meanwhile. Resolves to the sequence of the last one.
+   * publisher: Conflict when another has written meanwhile. Resolves to the sequence of the last one. Subscribers hear the
+   * messages in any case, at most once. Several appends may be under way, each counting on the one before it.
    */
   append(messages: readonly BusMessage[], expectedLastSequence: number): Promise<number>;
 
   /** The last message captured (its sequence too), or undefined when the stream is empty; with a subject, the last on it (wildcards allowed). */
   last(subject?: string): Promise<{ readonly message: BusMessage; readonly sequence: number } | undefined>;
+
+  /** The sequence of the last message ever captured, which may have expired since; 0 for a stream that never had one. */
+  lastSequence(): Promise<number>;
 }

@@ -1,5 +1,5 @@
 import { ApiError } from '../base/errors.ts';
-import type { BusMessage, EventBus, EventStream, Subscription } from './bus.ts';
+import type { Bus, BusMessage, EventStream, Subscription } from './bus.ts';
 import { subjectMatches } from './subjects.ts';
 
 interface Listener {
@@ -104,9 +104,10 @@ export class MemoryBroker {
  * It can be told to lose messages as core NATS does (`dropEvery`, silently) and to lose its connection.
  * Several connections to the same broker: `new MemoryBus(bus.broker)`.
  */
-export class MemoryBus implements EventBus {
+export class MemoryBus implements Bus {
   readonly broker: MemoryBroker;
   readonly stream: EventStream;
+  readonly maxMessageBytes = 1 << 20;
   readonly #listeners = new Map<Listener, () => void>();
   readonly #statusListeners = new Set<(connected: boolean) => void>();
   #connected = true;
@@ -133,6 +134,10 @@ export class MemoryBus implements EventBus {
       last: async (subject) => {
         this.#check();
         return broker.last(subject);
+      },
+      lastSequence: async () => {
+        this.#check();
+        return broker.lastSequence;
       },
     };
   }
