@@ -1,0 +1,46 @@
+import { AddressPool } from './address-pool.ts';
+import { NetworkError, type Attachment, type Peer, type PodNetwork } from './pod-network.ts';
+
+/** Addresses without a network: for tests and for nodes that run no real containers. */
+export interface FakeNetwork extends PodNetwork {
+  readonly attached: ReadonlyMap<string, Attachment>;
+  readonly peers: readonly Peer[];
+}
+
+export function newFakeNetwork(): FakeNetwork {
+  const attached = new Map<string, Attachment>();
+  let pool: AddressPool | undefined;
+  let peers: readonly Peer[] = [];
+  const inRange = (): AddressPool => {
+    if (pool === undefined) throw new NetworkError('the node has no pod range yet');
+    return pool;
+  };
+  return {
+    attached,
+    get peers() {
+      return peers;
+    },
+    get configured() {
+      return pool !== undefined;
+    },
+    async configure({ podCidr, inUse }) {
+      if (pool?.cidr === podCidr) return;
+      pool = new AddressPool(podCidr);
+      for (const [uid, ip] of inUse) pool.adopt(uid, ip);
+    },
+    reserve: (podUid) => inRange().take(podUid),
+    async attach(attachment) {
+      attached.set(attachment.podUid, attachment);
+    },
+    async detach(podUid) {
+      attached.delete(podUid);
+      pool?.release(podUid);
+    },
+    async sweep(podUids) {
+      for (const uid of attached.keys()) if (!podUids.has(uid)) attached.delete(uid);
+    },
+    async setPeers(next) {
+      peers = next;
+    },
+  };
+}
