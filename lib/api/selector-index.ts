@@ -15,7 +15,7 @@ export class SelectorIndex {
     const before = this.#filed.get(key);
     if (before !== undefined && selector !== undefined && samePairs(before.selector, selector)) return false;
     this.delete(key);
-    const pair = rarestPair(selector);
+    const pair = particularPair(selector);
     if (selector === undefined || pair === undefined) return before !== undefined;
     const bucket = bucketOf(namespace, pair[0], pair[1]);
     this.#filed.set(key, { bucket, selector });
@@ -50,8 +50,8 @@ export class SelectorIndex {
 
 const bucketOf = (namespace: string, name: string, value: string): string => `${namespace}/${name}=${value}`;
 
-/** The longest pair is the most particular one, as far as one can tell without knowing the labels in use. */
-function rarestPair(selector: Labels | undefined): readonly [string, string] | undefined {
+/** The pair to look under first: the longest is the most particular, as far as one can tell without knowing the labels in use. */
+export function particularPair(selector: Labels | undefined): readonly [string, string] | undefined {
   let best: readonly [string, string] | undefined;
   for (const name in selector) {
     const value = selector[name] ?? '';

@@ -1,0 +1,232 @@
+import type { Clock } from '../../lib/base/clock.ts';
+import { ApiError, hasReason, messageOf } from '../../lib/base/errors.ts';
+import { eachAtMost, inRunsOf } from '../../lib/base/parallel.ts';
+import { keyOf, type Key } from '../../lib/api/keys.ts';
+import { formatSelector, selectorOf } from '../../lib/api/labels.ts';
+import type { Pod, ReplicationController, ReplicationControllerStatus } from '../../lib/api/objects.ts';
+import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
+import type { Client, Outcome } from '../../lib/client/client.ts';
+import { TerminalError, type Controller, type SyncResult } from '../../lib/controller/controller.ts';
+import type { EventRecorder } from '../../lib/controller/events.ts';
+import type { View } from '../../lib/view/view.ts';
+import { overlapping, reconcile, type Plan } from './reconcile.ts';
+import { sameStatus, statusOf, type Failure } from './status.ts';
+import { adopted, podOf, released } from './template.ts';
+
+export interface Parts {
+  readonly rcs: View<ReplicationController>;
+  /** With the indexes of `podIndexes`. */
+  readonly pods: View<Pod>;
+  readonly client: Client;
+  readonly recorder: EventRecorder;
+  readonly clock: Clock;
+  readonly limits: Limits;
+}
+export interface Limits {
+  /** Most pods made or removed in one pass. */
+  readonly burst: number;
+  /** Shortest time between two writes of one status where only its figures changed. */
+  readonly statusIntervalMs: number;
+}
+
+/** How the pods are filed: by the controller that owns them, and the ownerless by each of their labels. */
+export const podIndexes = {
+  owner: (pod: Pod): readonly string[] => {
+    const owner = controllerOf(pod);
+    return owner === undefined ? [] : [owner.uid];
+  },
+  ownerless: (pod: Pod): readonly string[] =>
+    controllerOf(pod) !== undefined
+      ? []
+      : Object.entries(pod.metadata.labels ?? {}).map(([name, value]) => pair(pod.metadata.namespace, name, value)),
+};
+const pair = (namespace: string | undefined, name: string, value: string): string => `${namespace}/${name}=${value}`;
+
+const updatesAtOnce = 16;
+
+/** Keeps the number of active pods of every ReplicationController at `spec.replicas` (F100 to F117). Writes pods, and its own status. */
+export class ReplicationManager implements Controller {
+  readonly name = 'replication-controller';
+  readonly #parts: Parts;
+  /** When each status was last written; one entry per ReplicationController. */
+  readonly #written = new Map<Key, number>();
+  /** Keys whose pods this leadership has seen for sure: see `#settleDoubt`. */
+  #sure = new Set<Key>();
+  #leadership: AbortSignal | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async sync(key: Key, signal: AbortSignal): Promise<SyncResult | void> {
+    const { rcs, client, limits } = this.#parts;
+    if (signal !== this.#leadership) this.#sure = new Set();
+    this.#leadership = signal;
+    const rc = rcs.get(key);
+    if (rc === undefined) {
+      this.#written.delete(key);
+      this.#sure.delete(key);
+      return;
+    }
+    if (isDeleting(rc)) return; // its pods are the garbage collector's to release or remove
+    this.#warnOfOverlap(rc);
+
+    let plan = reconcile(rc, this.#observed(rc), limits.burst);
+    if (hasWork(plan) && (await this.#settleDoubt(key, rc))) plan = reconcile(rc, this.#observed(rc), limits.burst);
+    if (plan.adopt.length > 0) {
+      // Our view of the controller may be late; adopting for one that is gone would take pods from its successor.
+      const now = await client.get('replicationcontrollers', key, { signal });
+      if (now?.metadata.uid !== rc.metadata.uid || isDeleting(now)) return { requeueAfterMs: 50 };
+    }
+    let failure: Failure | undefined;
+    let error: unknown;
+    try {
+      await this.#adoptAndRelease(rc, plan);
+      failure = (await this.#create(rc, plan.create)) ?? (await this.#remove(rc, plan.remove));
+    } catch (thrown) {
+      error = thrown;
+      this.#sure.delete(key); // what was asked for may have happened all the same
+    }
+    const result = error === undefined ? await this.#report(key, rc, failure) : undefined;
+    if (error !== undefined) throw error as Error;
+    if (failure !== undefined) await this.#fail(rc, failure);
+    return plan.create === limits.burst || plan.remove.length === limits.burst ? { requeueAfterMs: 0 } : result;
+  }
+
+  #observed(rc: ReplicationController): readonly Pod[] {
+    const [first] = Object.entries(rc.spec.selector);
+    const { pods } = this.#parts;
+    const ownerless = first === undefined ? [] : pods.by('ownerless', pair(rc.metadata.namespace, ...first));
+    return [...pods.by('owner', rc.metadata.uid), ...ownerless];
+  }
+
+  /**
+   * A view may be a moment late, and a write whose answer was lost may have been done: counting on such a view would make
+   * pods twice. So the first work for a key in a leadership, and the first after a failure, looks at the API itself.
+   * Resolves to whether there was a doubt.
+   */
+  async #settleDoubt(key: Key, rc: ReplicationController): Promise<boolean> {
+    if (this.#sure.has(key)) return false;
+    const { client, pods } = this.#parts;
+    const { items } = await client.list('pods', {
+      ...(rc.metadata.namespace === undefined ? {} : { namespace: rc.metadata.namespace }),
+      labelSelector: formatSelector(selectorOf(rc.spec.selector)),
+    });
+    for (const pod of items) pods.wrote(pod);
+    this.#sure.add(key);
+    return true;
+  }
+
+  async #adoptAndRelease(rc: ReplicationController, plan: Plan): Promise<void> {
+    const { client, pods } = this.#parts;
+    const changed = [...plan.adopt.map((pod) => adopted(rc, pod)), ...plan.release.map((pod) => released(rc, pod))];
+    await eachAtMost(updatesAtOnce, changed, async (pod) => {
+      try {
+        pods.wrote(await client.update('pods', pod));
+      } catch (error) {
+        if (!hasReason(error, 'NotFound')) throw error;
+        pods.wroteDeletion(pod);
+      }
+    });
+  }
+
+  /** In batches of 1, 2, 4…: where the API refuses, it is asked once and not five hundred times. */
+  async #create(rc: ReplicationController, count: number): Promise<Failure | undefined> {
+    const { client, pods, recorder } = this.#parts;
+    const names: string[] = [];
+    let refusal: Failure | undefined;
+    for (let size = 1; names.length < count && refusal === undefined; size *= 2) {
+      const drafts = Array.from({ length: Math.min(size, count - names.length) }, () => podOf(rc));
+      for (const outcome of await client.createMany('pods', drafts)) {
+        if (outcome.ok) {
+          pods.wrote(outcome.object);
+          names.push(outcome.object.metadata.name);
+        } else refusal ??= { reason: 'FailedCreate', message: outcome.message, cause: errorOf(outcome) };
+      }
+    }
+    if (names.length > 0) recorder.event(rc, 'Normal', 'SuccessfulCreate', told('Created', names));
+    return refusal;
+  }
+
+  async #remove(rc: ReplicationController, doomed: readonly Pod[]): Promise<Failure | undefined> {
+    const { client, pods, recorder } = this.#parts;
+    const names: string[] = [];
+    let refusal: Failure | undefined;
+    for (const batch of inRunsOf(100, doomed)) {
+      const outcomes = await client.deleteMany('pods', batch.map(keyOf));
+      for (const [i, outcome] of outcomes.entries()) {
+        const pod = batch[i];
+        if (pod === undefined) continue;
+        if (!outcome.ok && outcome.reason !== 'NotFound') {
+          refusal ??= { reason: 'FailedDelete', message: outcome.message, cause: errorOf(outcome) };
+          continue;
+        }
+        if (outcome.ok && isDeleting(outcome.object)) pods.wrote(outcome.object);
+        else pods.wroteDeletion(outcome.ok ? outcome.object : pod);
+        names.push(pod.metadata.name);
+      }
+    }
+    if (names.length > 0) recorder.event(rc, 'Normal', 'SuccessfulDelete', told('Deleted', names));
+    return refusal;
+  }
+
+  /** Writes the status if it differs. Figures alone may wait, so that a thousand pods starting are not a thousand writes. */
+  async #report(key: Key, seen: ReplicationController, failure: Failure | undefined): Promise<SyncResult | void> {
+    const { rcs, client, clock, limits } = this.#parts;
+    const rc = rcs.get(key) ?? seen;
+    const { status, nextAvailableMs } = statusOf(rc, this.#observed(rc), failure, clock.now());
+    const later = nextAvailableMs === undefined ? undefined : { requeueAfterMs: nextAvailableMs };
+    if (sameStatus(rc.status, status)) return later;
+    const wait = (this.#written.get(key) ?? -Infinity) + limits.statusIntervalMs - clock.monotonic();
+    if (wait > 0 && isFiguresOnly(rc.status, status))
+      return { requeueAfterMs: Math.min(wait, nextAvailableMs ?? wait) };
+    this.#written.set(key, clock.monotonic());
+    rcs.wrote(await client.updateStatus('replicationcontrollers', { ...rc, status }));
+    return later;
+  }
+
+  /** Ends the pass as failed: retried by the loop, unless it is in the template that the fault lies. */
+  async #fail(rc: ReplicationController, failure: Failure): Promise<void> {
+    const { client, recorder } = this.#parts;
+    if (hasReason(failure.cause, 'Forbidden', 'NotFound')) {
+      const namespace = await client.get('namespaces', rc.metadata.namespace ?? '');
+      if (namespace === undefined || isDeleting(namespace)) return; // all of it is on its way out
+    }
+    const verb = failure.reason === 'FailedCreate' ? 'creating' : 'deleting';
+    recorder.event(rc, 'Warning', failure.reason, `Error ${verb}: ${failure.message}`);
+    if (hasReason(failure.cause, 'Invalid')) throw new TerminalError(failure.message, { cause: failure.cause });
+    throw new Error(`${verb} pods: ${messageOf(failure.cause)}`, { cause: failure.cause });
+  }
+
+  /** Once per change of the spec: `observedGeneration` tells whether it has been looked at. */
+  #warnOfOverlap(rc: ReplicationController): void {
+    if (rc.status.observedGeneration === rc.metadata.generation) return;
+    for (const other of overlapping(rc, this.#parts.rcs.list(rc.metadata.namespace))) {
+      this.#parts.recorder.event(
+        rc,
+        'Warning',
+        'SelectorOverlap',
+        `the selector ${formatSelector(selectorOf(rc.spec.selector))} and that of ReplicationController ` +
+          `"${other.metadata.name}" (${formatSelector(selectorOf(other.spec.selector))}) match the same pods; each pod ` +
+          `stays with the controller that has it, but give each its own label`,
+      );
+    }
+  }
+}
+
+const hasWork = (plan: Plan): boolean =>
+  plan.create > 0 || plan.remove.length > 0 || plan.adopt.length > 0 || plan.release.length > 0;
+
+const errorOf = (outcome: Outcome<Pod> & { readonly ok: false }): ApiError =>
+  new ApiError(outcome.reason, outcome.message, outcome.details);
+
+const isFiguresOnly = (before: ReplicationControllerStatus, after: ReplicationControllerStatus): boolean =>
+  before.observedGeneration === after.observedGeneration &&
+  JSON.stringify(before.conditions ?? []) === JSON.stringify(after.conditions ?? []);
+
+/** "Created pod: web-1", or for many one line that names the first few. */
+function told(verb: string, names: readonly string[]): string {
+  if (names.length === 1) return `${verb} pod: ${names[0]}`;
+  const shown = names.slice(0, 10).join(', ');
+  return `${verb} ${names.length} pods: ${shown}${names.length > 10 ? ', …' : ''}`;
+}
