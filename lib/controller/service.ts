@@ -1,0 +1,175 @@
+import { hostname } from 'node:os';
+import type { Meter, Tracer } from '@opentelemetry/api';
+import type { Objects, Resource } from '../api/kinds.ts';
+import { backoffMs } from '../base/backoff.ts';
+import { wait } from '../base/clock.ts';
+import { listOf, type ConfigTable } from '../base/config.ts';
+import { runService, type ServiceContext } from '../base/lifecycle.ts';
+import type { Bus } from '../bus/bus.ts';
+import { connectBus } from '../bus/nats-bus.ts';
+import type { Client } from '../client/client.ts';
+import { newClient } from '../client/grpc-client.ts';
+import { newView, type LiveView, type ViewScope } from '../view/views.ts';
+import { newRecorder, type EventRecorder } from './events.ts';
+import { newElection } from './leader.ts';
+import { newLoop, untilAborted, type KeyedLoop, type Loop } from './loop.ts';
+
+/** Options that every controller has. */
+export const controllerOptions = {
+  apiserver: {
+    flag: '--apiserver',
+    env: 'TROUPE_APISERVER',
+    default: '127.0.0.1:7400',
+    unit: 'host:port',
+    help: 'gRPC address of the API',
+  },
+  nats: {
+    flag: '--nats',
+    env: 'TROUPE_NATS',
+    default: ['nats://127.0.0.1:4222'] as readonly string[],
+    unit: 'url,url',
+    help: 'Bus servers; empty: work without a bus',
+    parse: listOf,
+  },
+  cluster: {
+    flag: '--cluster',
+    env: 'TROUPE_CLUSTER',
+    default: 'troupe',
+    help: 'Name of the cluster, the first token of every subject',
+  },
+  leaderElect: {
+    flag: '--leader-elect',
+    env: 'TROUPE_LEADER_ELECT',
+    default: true,
+    help: 'Act only while holding the Lease kube-system/<service>',
+  },
+  identity: {
+    flag: '--identity',
+    env: 'TROUPE_IDENTITY',
+    default: `${hostname()}_${process.pid}`,
+    help: 'Who holds the Lease; no two processes may use the same',
+  },
+  workers: {
+    flag: '--workers',
+    env: 'TROUPE_WORKERS',
+    default: 4,
+    help: 'Keys in work at one time, per loop',
+  },
+} as const satisfies ConfigTable;
+
+/** What a controller's shell is made from. */
+export interface ControllerParts<T extends ConfigTable = ConfigTable> extends ServiceContext<
+  T & typeof controllerOptions
+> {
+  readonly meter: Meter;
+  readonly tracer: Tracer;
+  readonly client: Client;
+  /** Undefined when the process was told to work without one. */
+  readonly bus: Bus | undefined;
+  readonly cluster: string;
+  readonly recorder: EventRecorder;
+  /** A view that every loop of this process waits for. */
+  view<R extends Resource>(resource: R, scope?: ViewScope<R>): LiveView<Objects[R]>;
+}
+
+/** A loop with a shape of its own: called when this process leads and the views are synced, until `signal` aborts. */
+export interface FreeLoop {
+  readonly name: string;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+type AnyLoop = KeyedLoop | FreeLoop;
+const retry = { firstMs: 100, maxMs: 10_000 };
+
+/** The whole main of a controller: configuration, client, bus, views, leader election, loops, and a clean end. */
+export function runControllerService<T extends ConfigTable>(
+  name: string,
+  table: T,
+  setup: (parts: ControllerParts<T>) => Promise<AnyLoop | readonly AnyLoop[]> | AnyLoop | readonly AnyLoop[],
+): void {
+  runService(name, { ...table, ...controllerOptions }, async (context) => {
+    const { log, clock, telemetry, signal } = context;
+    const common = context.config as unknown as CommonConfig;
+    const { meter, tracer } = telemetry;
+    const { cluster, workers } = common;
+
+    const client = newClient({ address: common.apiserver, userAgent: `troupe-${name}`, log });
+    context.onStop('client', () => client.close());
+    const bus =
+      common.nats.length === 0 ? undefined : connectBus({ servers: common.nats, name: `troupe-${name}`, cluster, log });
+    context.onStop('bus', () => bus?.close());
+    const telling = new AbortController();
+    const recorder = newRecorder({
+      client,
+      component: name,
+      host: hostname(),
+      clock,
+      log,
+      meter,
+      signal: telling.signal,
+    });
+    context.onStop('events', async () => {
+      await recorder.flush(1_000);
+      telling.abort();
+    });
+
+    const views: LiveView<unknown>[] = [];
+    const parts: ControllerParts<T> = {
+      ...(context),
+      meter,
+      tracer,
+      client,
+      bus,
+      cluster,
+      recorder,
+      view: (resource, scope) => {
+        const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, ...scope });
+        views.push(view);
+        return view;
+      },
+    };
+
+    const made = await setup(parts);
+    const shared = { views, clock, log, meter, tracer, recorder };
+    const loops = (Array.isArray(made) ? (made as readonly AnyLoop[]) : [made as AnyLoop]).map((loop): Loop =>
+      'controller' in loop
+        ? newLoop(loop.controller, { workers, ...loop, ...shared })
+        : { name: loop.name, run: (leading) => runFree(loop, leading) },
+    );
+    telemetry.ready('views', () => {
+      const late = views.filter((view) => !view.synced).length;
+      return late === 0 ? undefined : `${late} of ${views.length} views wait for their first snapshot`;
+    });
+
+    async function runFree(loop: FreeLoop, leading: AbortSignal): Promise<void> {
+      await untilAborted(Promise.all(views.map((view) => view.whenSynced)), leading);
+      for (let failures = 0; !leading.aborted; failures++) {
+        try {
+          await loop.run(leading);
+          if (!leading.aborted) log.warn({ loop: loop.name }, 'a loop ended by itself; starting it again');
+        } catch (error) {
+          if (leading.aborted) return;
+          log.error({ loop: loop.name, error }, 'a loop failed; starting it again');
+        }
+        await wait(clock, backoffMs(failures, retry), leading).catch(() => undefined);
+      }
+    }
+
+    const lead = async (leading: AbortSignal): Promise<void> => {
+      await Promise.all(loops.map((loop) => loop.run(leading)));
+    };
+    const running = common.leaderElect
+      ? newElection({ client, name, identity: common.identity, clock, log, meter }).run(signal, lead)
+      : lead(signal);
+    context.onStop('loops', () => running);
+  });
+}
+
+interface CommonConfig {
+  readonly apiserver: string;
+  readonly nats: readonly string[];
+  readonly cluster: string;
+  readonly leaderElect: boolean;
+  readonly identity: string;
+  readonly workers: number;
+}
