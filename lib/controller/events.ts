@@ -9,7 +9,7 @@ import type { Log } from '../base/log.ts';
 import type { Client } from '../client/client.ts';
 
 /** Tells people what happened to an object. Never waits and never throws: an event may be dropped, work may not. */
-export interface EventRecorder {
+export interface Recorder {
   /**
    * Records an Event on the object. The same fact again (object, type, reason, message) within ten minutes counts up the
    * Event that is there.
@@ -19,7 +19,7 @@ export interface EventRecorder {
   flush(ms: number): Promise<void>;
 }
 
-export interface EventRecorderOptions {
+export interface RecorderOptions {
   readonly client: Pick<Client, 'create' | 'patch'>;
   /** Who tells, such as `scheduler`. */
   readonly component: string;
@@ -57,7 +57,7 @@ interface Written {
   readonly lastMs: number;
 }
 
-export function newRecorder(options: EventRecorderOptions): EventRecorder {
+export function newRecorder(options: RecorderOptions): Recorder {
   const { client, component, clock, log, signal } = options;
   const waiting = new Map<string, Fact>();
   const written = new LRUCache<string, Written>({ max: maxRemembered });

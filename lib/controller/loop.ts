@@ -7,7 +7,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { traceAnnotation, withSpan } from '../base/trace.ts';
 import { TerminalError, type Controller, type KeyQueue } from './controller.ts';
-import type { EventRecorder } from './events.ts';
+import type { Recorder } from './events.ts';
 import { WorkQueue } from './queue.ts';
 
 /** A keyed loop as a service declares it. */
@@ -33,7 +33,7 @@ export interface LoopOptions extends Omit<KeyedLoop, 'controller'> {
   readonly meter: Meter;
   readonly tracer: Tracer;
   readonly signal: AbortSignal;
-  readonly recorder?: EventRecorder;
+  readonly recorder?: Recorder;
   /** Told of a TerminalError, after it was counted and recorded. */
   readonly onTerminal?: (key: Key, error: TerminalError) => void;
   readonly random?: () => number;

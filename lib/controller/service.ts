@@ -10,7 +10,7 @@ import { connectBus } from '../bus/nats-bus.ts';
 import type { Client } from '../client/client.ts';
 import { newClient } from '../client/grpc-client.ts';
 import { newView, type LiveView, type ViewScope } from '../view/views.ts';
-import { newRecorder, type EventRecorder } from './events.ts';
+import { newRecorder, type Recorder } from './events.ts';
 import { newElection } from './leader.ts';
 import { newLoop, untilAborted, type KeyedLoop, type Loop } from './loop.ts';
 
@@ -67,7 +67,7 @@ export interface ControllerParts<T extends ConfigTable = ConfigTable> extends Se
   /** Undefined when the process was told to work without one. */
   readonly bus: Bus | undefined;
   readonly cluster: string;
-  readonly recorder: EventRecorder;
+  readonly recorder: Recorder;
   /** A view that every loop of this process waits for. */
   view<R extends Resource>(resource: R, scope?: ViewScope<R>): LiveView<Objects[R]>;
 }
@@ -115,7 +115,7 @@ export function runControllerService<T extends ConfigTable>(
 
     const views: LiveView<unknown>[] = [];
     const parts: ControllerParts<T> = {
-      ...(context),
+      ...context,
       meter,
       tracer,
       client,
