@@ -29,7 +29,6 @@ export function newLayout(): Layout {
   };
 }
 
-// eslint-disable-next-line no-control-regex -- colour codes begin with ESC, a control character
 const colorCode = /\x1b\[[0-9;]*m/g;
 const visibleLength = (cell: string): number => (cell.includes('\x1b') ? cell.replace(colorCode, '') : cell).length;
 

@@ -285,5 +285,5 @@ function nodeAt(document: Document.Parsed, path: Path): Node | undefined {
     node = node.get(step, true);
   }
   if (isAlias(node)) node = node.resolve(document);
-  return isMap(node) || isSeq(node) || isScalar(node) ? (node as Node) : undefined;
+  return isMap(node) || isSeq(node) || isScalar(node) ? node : undefined;
 }

@@ -27,10 +27,10 @@ export function processShell(): Shell {
       const { newClient } = await import('../lib/client/grpc-client.ts');
       return newClient({ address, channels: 1, userAgent: 'troupe-cli', timeoutMs: options.timeoutMs });
     },
-    connectBus: async (servers, { timeoutMs }) => {
+    connectBus: async (servers, { cluster, timeoutMs }) => {
       const { connectBus } = await import('../lib/bus/nats-bus.ts');
       const { silentLog } = await import('../lib/base/log.ts');
-      const bus = connectBus({ servers: servers.split(','), name: 'troupe-cli', log: silentLog });
+      const bus = connectBus({ servers: servers.split(','), name: 'troupe-cli', cluster, log: silentLog });
       try {
         await connected(bus, timeoutMs);
       } catch (error) {
@@ -78,16 +78,18 @@ function connected(
   timeoutMs: number,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    let forget: (() => void) | undefined;
     // A timer that keeps the process alive: nothing else may do so while we wait.
     const timer = setTimeout(() => {
-      forget?.();
+      forget();
       reject(new Error('timeout'));
     }, timeoutMs);
-    forget = bus.onStatus((isConnected) => {
+    const forget = bus.onStatus((isConnected) => {
       if (!isConnected) return;
       clearTimeout(timer);
-      queueMicrotask(() => forget?.()); // the first call comes before onStatus has returned
+      // The first call comes before onStatus has returned.
+      queueMicrotask(() => {
+        forget();
+      });
       resolve();
     });
   });

@@ -35,7 +35,7 @@ export function reportOf(
     };
   }
   const advice = adviceFor(error, globals);
-  return { what: could + error.message, facts: advice === undefined ? [] : [['to do', advice]] };
+  return { what: could + plainMessage(error, globals), facts: advice === undefined ? [] : [['to do', advice]] };
 }
 
 function factsOf(cause: FieldCause, locate: Locate | undefined): [string, string][] {
@@ -57,6 +57,16 @@ function splitMessage(message: string): { readonly value?: string; readonly rule
   const [, kind, value, rule] = parts;
   const text = rule ?? (kind === 'Duplicate value' ? 'may be there only once' : (kind ?? message));
   return value === undefined ? { rule: text } : { value, rule: text };
+}
+
+/** What the transport says when nobody listens is for its authors; a person wants the address. */
+function plainMessage(error: ApiError, { server }: Pick<Globals, 'server'>): string {
+  if (error.reason !== 'ServiceUnavailable') return error.message;
+  const why = /\b(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EAI_AGAIN)\b/.exec(error.message)?.[1];
+  const unreachable = why !== undefined || error.message.includes('No connection established');
+  return unreachable
+    ? `the apiserver at ${server} cannot be reached${why === undefined ? '' : ` (${why})`}`
+    : error.message;
 }
 
 function adviceFor(error: ApiError, globals: Pick<Globals, 'server' | 'nats'>): string | undefined {

@@ -109,7 +109,7 @@ export async function withSession(
     signal: shell.signal,
     call: { timeoutMs, signal: shell.signal },
     client: () => (client ??= shell.connect(globals.server, { timeoutMs })),
-    bus: () => (bus ??= shell.connectBus(globals.nats, { timeoutMs })),
+    bus: () => (bus ??= shell.connectBus(globals.nats, { cluster: globals.cluster, timeoutMs })),
     print: (line) => {
       shell.stdout.write(`${line}\n`);
     },

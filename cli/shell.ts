@@ -18,7 +18,7 @@ export interface Shell {
   /** Opens no connection by itself; the first call does. The caller closes it. */
   connect(address: string, options: { readonly timeoutMs: number }): Promise<Client>;
   /** A bus that is connected, or ServiceUnavailable with the address. The caller closes it. */
-  connectBus(servers: string, options: { readonly timeoutMs: number }): Promise<EventBus>;
+  connectBus(servers: string, options: { readonly cluster: string; readonly timeoutMs: number }): Promise<EventBus>;
 }
 
 export interface Sink {

@@ -6,13 +6,16 @@ import { isObject, type Json } from '../../lib/api/json.ts';
  * own are merged one by one, so that a field the server filled in (a node port) survives; other lists are taken whole.
  */
 export function threeWayMerge(lastApplied: Json, manifest: Json, current: Json): Json {
-  const merged: Record<string, unknown> = {};
-  for (const field of new Set([...Object.keys(current), ...Object.keys(manifest)])) {
-    const value = mergeField(field, lastApplied[field], manifest[field], current[field]);
-    if (value !== undefined) merged[field] = value;
-  }
-  return merged;
+  const fields = [...new Set([...Object.keys(current), ...Object.keys(manifest)])];
+  return Object.fromEntries(
+    fields.flatMap((field) => {
+      const value = mergeField(field, own(lastApplied, field), own(manifest, field), own(current, field));
+      return value === undefined ? [] : [[field, value] as const];
+    }),
+  );
 }
+
+const own = (object: Json, field: string): unknown => (Object.hasOwn(object, field) ? object[field] : undefined);
 
 function mergeField(field: string, last: unknown, wanted: unknown, current: unknown): unknown {
   if (wanted === null) return undefined;

@@ -58,7 +58,7 @@ async function apply(session: Session, options: Options): Promise<void> {
           failed++;
           session.report(result.reason, `apply ${nameOf(item.resource, item.name)} (${item.place})`, item.locate);
         } else if (output === 'yaml' || output === 'json') done.push(result.value.object);
-        else session.print(line(session, item, result.value, dryRun, output === 'name'));
+        else session.print(line(session, item, result.value, dryRun));
       });
       session.signal.throwIfAborted();
     }
@@ -94,15 +94,9 @@ async function applyOne(
   return applyObject(await session.client(), item, options);
 }
 
-function line(
-  session: Session,
-  item: ManifestObject,
-  applied: Applied,
-  dryRun: DryRun | undefined,
-  nameOnly: boolean,
-): string {
+function line(session: Session, item: ManifestObject, applied: Applied, dryRun: DryRun | undefined): string {
   const name = nameOf(item.resource, item.name);
-  if (nameOnly) return name;
+  if (session.globals.output === 'name') return name;
   const { colors } = session;
   const result = applied.result === 'unchanged' ? colors.dim('unchanged') : colors.green(applied.result);
   return `${name} ${result}${dryRun === undefined ? '' : ' (dry run)'}`;

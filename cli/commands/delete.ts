@@ -74,45 +74,39 @@ async function remove(session: Session, what: readonly string[], options: Option
     const asked: Objects[Resource][] = [];
     for (let from = 0; from < items.length; from += batchSize) {
       const batch = items.slice(from, from + batchSize);
-      failed += await deleteBatch(session, resource, batch, withDefaultCascade(resource, deletion), asked);
+      const accepted = await deleteBatch(session, resource, batch, withDefaultCascade(resource, deletion));
+      asked.push(...accepted);
+      failed += batch.length - accepted.length;
     }
     going.push({ resource, items: asked });
   }
   if (options.wait) {
     const { untilGone } = await import('../gone.ts');
-    await Promise.all(
-      going.map(({ resource, items }) =>
-        items.length === 0 ? undefined : untilGone(session, resource, items, timeoutMs),
-      ),
-    );
+    const accepted = going.filter(({ items }) => items.length > 0);
+    await Promise.all(accepted.map(({ resource, items }) => untilGone(session, resource, items, timeoutMs)));
   }
   if (failed > 0) throw new AlreadyReported();
 }
 
-/** Deletes and says so. Resolves to the number that failed; those being deleted are added to `asked`. */
+/** Deletes and says so. Resolves to those that are gone or going; why another is not has been said. */
 async function deleteBatch(
   session: Session,
   resource: Resource,
   batch: readonly Objects[Resource][],
   deletion: DeleteOptions,
-  asked: Objects[Resource][],
-): Promise<number> {
+): Promise<Objects[Resource][]> {
   const client = await session.client();
   const outcomes = await client.deleteMany(resource, batch.map(keyOf), deletion, session.call);
-  let failed = 0;
-  outcomes.forEach((outcome, index) => {
-    const item = batch[index];
-    if (item === undefined) return;
+  return batch.filter((item, index) => {
+    const outcome = outcomes[index];
     const name = nameOf(resource, item.metadata.name);
-    if (outcome.ok || outcome.reason === 'NotFound') {
-      asked.push(item);
+    if (outcome?.ok !== false || outcome.reason === 'NotFound') {
       session.print(session.globals.output === 'name' ? name : `${name} deleted${keeps(resource, item, deletion)}`);
-      return;
+      return true;
     }
-    failed++;
     session.report(new Error(outcome.message), `delete ${name}`);
+    return false;
   });
-  return failed;
 }
 
 /** A word on the pods that a deleted ReplicationController leaves behind, since that surprises those who did not know. */

@@ -60,7 +60,7 @@ async function bodyOf(session: Session, resource: Resource, object: Objects[Reso
     case 'services':
       return describeService(object as Objects['services'], await client.get('endpoints', keyOf(object), session.call));
     case 'endpoints':
-      return describeEndpoints(object as Objects['endpoints']);
+      return describeEndpoints(object);
     case 'nodes': {
       const { items } = await client.list(
         'pods',
@@ -72,9 +72,9 @@ async function bodyOf(session: Session, resource: Resource, object: Objects[Reso
     case 'namespaces':
       return describeNamespace(object as Objects['namespaces']);
     case 'configmaps':
-      return describeConfigMap(object as Objects['configmaps']);
+      return describeConfigMap(object);
     case 'secrets':
-      return describeSecret(object as Objects['secrets']);
+      return describeSecret(object);
     case 'leases':
       return describeLease(object as Objects['leases']);
     case 'events':

@@ -27,23 +27,19 @@ export async function resolvePods(
     throw new UsageError(`"${word}": name a pod, such as web-1 or pod/web-1`);
   const client = await session.client();
   const key = keyIn(session, target.resource, name);
-  switch (target.resource) {
-    case 'pods': {
-      const pod = await client.get('pods', key, session.call);
-      if (pod === undefined) throw missing(session, 'pods', name);
-      return { pods: [pod] };
-    }
-    case 'replicationcontrollers':
-    case 'services': {
-      const owner = await client.get(target.resource, key, session.call);
-      if (owner === undefined) throw missing(session, target.resource, name);
-      const map = owner.spec.selector ?? {};
-      if (Object.keys(map).length === 0) throw new ApiError('BadRequest', `${word} has no selector, so it has no pods`);
-      return bySelector(session, formatSelector(selectorOf(map)));
-    }
-    default:
-      throw new UsageError(`"${word}": logs are of pods; name a pod, a replicationcontroller or a service`);
+  if (target.resource === 'pods') {
+    const pod = await client.get('pods', key, session.call);
+    if (pod === undefined) throw missing(session, 'pods', name);
+    return { pods: [pod] };
   }
+  if (target.resource !== 'replicationcontrollers' && target.resource !== 'services') {
+    throw new UsageError(`"${word}": logs are of pods; name a pod, a replicationcontroller or a service`);
+  }
+  const owner = await client.get(target.resource, key, session.call);
+  if (owner === undefined) throw missing(session, target.resource, name);
+  const map = owner.spec.selector ?? {};
+  if (Object.keys(map).length === 0) throw new ApiError('BadRequest', `${word} has no selector, so it has no pods`);
+  return bySelector(session, formatSelector(selectorOf(map)));
 }
 
 async function bySelector(session: Session, labelSelector: string): Promise<LogPods> {
