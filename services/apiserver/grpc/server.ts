@@ -1,0 +1,130 @@
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import type { Meter, Tracer } from '@opentelemetry/api';
+import { services } from '../../../lib/api/gen/services.ts';
+import { systemClock, type Clock } from '../../../lib/base/clock.ts';
+import type { Registry } from '../registry/registry.ts';
+import { addService, type CallOptions } from './calls.ts';
+import { newFanOut, type FanOut } from './fan-out.ts';
+import { newHealth } from './health.ts';
+import { newCallMetrics } from './metrics.ts';
+import { objectsService } from './objects.ts';
+import { addReflection } from './reflection.ts';
+import { typedServices } from './typed.ts';
+
+export interface GrpcServerOptions {
+  readonly meter?: Meter;
+  readonly tracer?: Tracer;
+  readonly clock?: Clock;
+  /** A stream that takes nothing for so long is ended with Expired; default 30 s. */
+  readonly stallMs?: number;
+  /** Bytes of changes kept for the slowest reader of a watch; default 16 MiB. */
+  readonly maxBehindBytes?: number;
+  /** How long `stop` waits for calls under way; default 3 s. */
+  readonly drainMs?: number;
+}
+
+export interface GrpcServer {
+  readonly server: Server;
+  /** Listens at `host:port` (port 0: a free one) and resolves to where it does. Rejects with a sentence when the address is taken. */
+  start(address: string): Promise<string>;
+  /** Ends all streams with ServiceUnavailable, waits a little for other calls and closes. A second call does nothing more. */
+  stop(): Promise<void>;
+  /** What the health service says; true after `start`, false after `stop`. */
+  setServing(isServing: boolean): void;
+}
+
+const serverOptions: ServerOptions = {
+  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.enable_channelz': 0,
+};
+/** The default, 64 KiB a connection, lets 256 calls at once wait for each other. */
+const windowBytes = 8 * 1024 * 1024;
+
+/** The gRPC door: the services of `proto/` over a registry, with health and reflection. */
+export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {}): GrpcServer {
+  const { clock = systemClock, stallMs = 30_000, maxBehindBytes, drainMs = 3_000, meter, tracer } = options;
+  const server = new Server(serverOptions);
+  widenWindows(server);
+  const stopping = new AbortController();
+  const call: CallOptions = {
+    metrics: newCallMetrics(meter, () => clock.monotonic()),
+    stopping: stopping.signal,
+    stallMs,
+    ...(tracer === undefined ? {} : { tracer }),
+  };
+  const fanOut = newFanOut(registry, maxBehindBytes === undefined ? {} : { maxBytes: maxBehindBytes });
+  observe(meter, fanOut);
+  const health = newHealth(Object.keys(services));
+  addService(server, 'troupe.v1.Objects', objectsService(registry, fanOut), call);
+  for (const [name, methods] of Object.entries(typedServices(registry, fanOut)))
+    addService(server, name, methods, call);
+  addService(server, 'grpc.health.v1.Health', health.methods, call);
+  addReflection(server);
+
+  let stopped: Promise<void> | undefined;
+  return {
+    server,
+    async start(address) {
+      const port = await bind(server, address);
+      health.setServing(true);
+      return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
+    },
+    stop() {
+      health.setServing(false);
+      return (stopped ??= new Promise((resolve) => {
+        stopping.abort();
+        const cancel = clock.after(drainMs, () => {
+          server.forceShutdown();
+          resolve();
+        });
+        server.tryShutdown(() => {
+          cancel();
+          resolve();
+        });
+      }));
+    },
+    setServing: (isServing) => {
+      health.setServing(isServing);
+    },
+  };
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) return resolve(port);
+      const why = error.message.includes('EADDRINUSE')
+        ? `the address ${address} is taken by another process; choose another with --listen`
+        : `cannot listen at ${address}: ${error.message}`;
+      reject(new Error(why, { cause: error }));
+    });
+  });
+}
+
+/** grpc-js has an option for the client's windows but none for the server's: its HTTP/2 servers are made in one method. */
+function widenWindows(server: Server): void {
+  const inner = server as unknown as { createHttp2Server?: (...parts: unknown[]) => Http2Server };
+  const create = inner.createHttp2Server;
+  if (typeof create !== 'function') return; // another version: slower, not wrong
+  inner.createHttp2Server = function (...parts) {
+    const http2 = create.apply(this, parts);
+    http2.on('session', (session: ServerHttp2Session) => {
+      session.settings({ initialWindowSize: windowBytes });
+      session.setLocalWindowSize(windowBytes);
+    });
+    return http2;
+  };
+}
+
+function observe(meter: Meter | undefined, fanOut: FanOut): void {
+  meter
+    ?.createObservableGauge('troupe_grpc_watches', {
+      description: 'Watches held with the registry, shared by their readers',
+    })
+    .addCallback((result) => {
+      result.observe(fanOut.topics);
+    });
+}
