@@ -15,6 +15,8 @@ export interface BusChange extends SubjectParts {
   readonly resourcePrevious: number;
   readonly epoch: string;
   readonly traceparent?: string | undefined;
+  /** The object does not fit into a message: it is sent without. */
+  readonly omitted?: boolean;
 }
 
 /** The message for a change. */
@@ -36,7 +38,8 @@ export function changeMessage(cluster: string, change: BusChange): BusMessage {
     [header.epoch]: change.epoch,
   };
   if (change.traceparent !== undefined) headers[header.traceparent] = change.traceparent;
-  return { subject: changeSubject(cluster, change), headers, data: change.json };
+  if (change.omitted) headers[header.omitted] = 'too-large';
+  return { subject: changeSubject(cluster, change), headers, data: change.omitted ? new Uint8Array() : change.json };
 }
 
 /** What a subscriber needs of a change message's headers; undefined when it is not one. */
@@ -47,6 +50,8 @@ export interface ChangeHeaders {
   readonly resourcePrevious: number;
   readonly epoch: string;
   readonly timeMs: number;
+  /** The object was too large for a message; the body is empty. */
+  readonly omitted: boolean;
 }
 
 export function readHeaders({ headers }: BusMessage): ChangeHeaders | undefined {
@@ -57,5 +62,7 @@ export function readHeaders({ headers }: BusMessage): ChangeHeaders | undefined 
   const type = headers[header.type]?.split('.').at(-1);
   if (type !== 'added' && type !== 'modified' && type !== 'deleted') return undefined;
   if (epoch === undefined || !(revision > 0) || !(previous >= 0) || !(resourcePrevious >= 0)) return undefined;
-  return { type, revision, previous, resourcePrevious, epoch, timeMs: Date.parse(headers[header.time] ?? '') };
+  const timeMs = Date.parse(headers[header.time] ?? '');
+  const omitted = headers[header.omitted] !== undefined;
+  return { type, revision, previous, resourcePrevious, epoch, timeMs, omitted };
 }

@@ -84,7 +84,9 @@ export const header = {
   previous: 'troupe-previous',
   /** The same for the resource over all nodes: what a subscriber to `<cluster>.v1.<resource>.>` checks. */
   resourcePrevious: 'troupe-resource-previous',
-  /** The life of the chain; a new one means that nothing can be said of what came before: list again. */
+  /** Present when the object is larger than the bus takes: the body is empty, read the object from the API. */
+  omitted: 'troupe-omitted',
+  /** `<revision>-<random>`: the life of the chain, and after which revision it began; a new one means that nothing can be said of what came before: list again. */
   epoch: 'troupe-epoch',
   messageId: 'Nats-Msg-Id',
 } as const;

@@ -188,6 +188,7 @@ export class Feed<R extends Resource> {
     this.#chain.heard(node === undefined ? headers.resourcePrevious : headers.previous, revision);
     if (!this.#chain.intact && !this.#following && this.#busCarries()) this.#want('break');
     metrics.lag(resource, (clock.now() - headers.timeMs) / 1000);
+    if (headers.omitted) return this.#want('omitted');
     try {
       this.#apply(JSON.parse(decoder.decode(message.data)) as Objects[R], revision, type === 'deleted');
     } catch (error) {
