@@ -1,0 +1,77 @@
+import type { Container, Pod } from '../lib/api/objects.ts';
+import type { RuntimeContainer } from './runtime/runtime.ts';
+
+/** All that the agent knows of its containers after a restart is what they carry as labels. */
+export const label = {
+  kind: 'troupe.kind',
+  namespace: 'troupe.pod.namespace',
+  pod: 'troupe.pod.name',
+  uid: 'troupe.pod.uid',
+  container: 'troupe.container',
+  /** 0 for the first; the pod's restart count. */
+  attempt: 'troupe.attempt',
+  /** How many crashes in a row came before this attempt: the state of the back-off. */
+  crashes: 'troupe.crashes',
+  /** The pod's address, on its sandbox. */
+  ip: 'troupe.ip',
+} as const;
+
+export type ContainerKind = 'sandbox' | 'init' | 'container';
+
+/** A container of a pod, as its labels tell. */
+export interface PodContainer {
+  readonly kind: ContainerKind;
+  readonly uid: string;
+  readonly namespace: string;
+  readonly podName: string;
+  /** Empty for the sandbox. */
+  readonly name: string;
+  readonly attempt: number;
+  readonly crashes: number;
+  readonly ip: string | undefined;
+  readonly is: RuntimeContainer;
+}
+
+/** Undefined for a container that carries no pod's labels. */
+export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
+  const { labels } = is;
+  const uid = labels[label.uid];
+  const kind = labels[label.kind];
+  if (uid === undefined || (kind !== 'sandbox' && kind !== 'init' && kind !== 'container')) return undefined;
+  return {
+    kind,
+    uid,
+    namespace: labels[label.namespace] ?? '',
+    podName: labels[label.pod] ?? '',
+    name: labels[label.container] ?? '',
+    attempt: Number(labels[label.attempt] ?? 0),
+    crashes: Number(labels[label.crashes] ?? 0),
+    ip: labels[label.ip],
+    is,
+  };
+}
+
+export interface LabelInputs {
+  readonly kind: ContainerKind;
+  readonly container?: Container;
+  readonly attempt: number;
+  readonly crashes?: number;
+  readonly ip?: string;
+}
+
+export const labelsFor = (pod: Pod, inputs: LabelInputs): Readonly<Record<string, string>> => ({
+  [label.kind]: inputs.kind,
+  [label.namespace]: pod.metadata.namespace ?? '',
+  [label.pod]: pod.metadata.name,
+  [label.uid]: pod.metadata.uid,
+  [label.attempt]: String(inputs.attempt),
+  ...(inputs.container === undefined ? {} : { [label.container]: inputs.container.name }),
+  ...(inputs.crashes === undefined ? {} : { [label.crashes]: String(inputs.crashes) }),
+  ...(inputs.ip === undefined ? {} : { [label.ip]: inputs.ip }),
+});
+
+/** Unique on the machine, and readable. The sandbox takes a name that no container can have. */
+export function containerName(pod: Pod, container: string | undefined, attempt: number): string {
+  const { name, namespace, uid } = pod.metadata;
+  return ['troupe', container ?? 'SANDBOX', name, namespace ?? '', uid, String(attempt)].join('_');
+}

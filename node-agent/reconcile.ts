@@ -1,0 +1,242 @@
+import { isTerminal } from '../lib/api/pods.ts';
+import type { Container } from '../lib/api/objects.ts';
+import type { ContainerKind, PodContainer } from './labels.ts';
+import {
+  deadlineOf,
+  isInitDone,
+  isInitialized,
+  isPastDeadline,
+  isSidecar,
+  outcomeOf,
+  planContainer,
+  setbackTurnsAt,
+  type PodState,
+} from './plan.ts';
+
+/** One step that brings a pod nearer to what it should be. Every step may be done twice. */
+export type Action =
+  | { readonly type: 'prepareVolumes' }
+  | { readonly type: 'startSandbox'; readonly attempt: number }
+  | { readonly type: 'attachNetwork'; readonly sandbox: PodContainer }
+  /** Ends the sandbox and takes its network away. */
+  | { readonly type: 'removeSandbox'; readonly sandbox: PodContainer }
+  | { readonly type: 'pull'; readonly container: Container }
+  | {
+      readonly type: 'start';
+      readonly kind: ContainerKind;
+      readonly container: Container;
+      readonly attempt: number;
+      readonly crashes: number;
+    }
+  /** Pre-stop hook, SIGTERM, and SIGKILL at the deadline. Goes on by itself. */
+  | { readonly type: 'stop'; readonly container: PodContainer; readonly deadlineMs: number; readonly why: StopReason }
+  /** The grace is over, or has become shorter. */
+  | { readonly type: 'kill'; readonly container: PodContainer }
+  | { readonly type: 'remove'; readonly container: PodContainer }
+  | { readonly type: 'removeVolumes' }
+  /** Nothing of the pod is left here: the API may forget it. */
+  | { readonly type: 'confirmDeletion' };
+
+export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'sandboxLost' | 'podEnded';
+
+export interface Decision {
+  readonly actions: readonly Action[];
+  /** When to look again even if nothing happens. */
+  readonly wakeAtMs?: number;
+}
+
+/** A pod that somebody removed by force, or that we never heard of, gets this long. */
+const forcedGraceMs = 1_000;
+
+/**
+ * What to do next for one pod. Depends on its arguments only: run again after a crash, or after something else
+ * happened, it goes on from what is there. No actions: the pod is as it should be until `wakeAtMs`.
+ */
+export function reconcile(state: PodState, nowMs: number): Decision {
+  if (state.endingSinceMs !== undefined) return end(state, nowMs);
+  if (isTerminal(state.pod) || outcomeOf(state, nowMs) !== undefined) return rest(state, nowMs, 'podEnded');
+  if (isPastDeadline(state, nowMs)) return rest(state, nowMs, 'deadline');
+  return live(state, nowMs);
+}
+
+// ---- Living ------------------------------------------------------------------------------------
+
+function live(state: PodState, nowMs: number): Decision {
+  const turn = new Turn();
+  turn.wakeAt(deadlineOf(state.pod));
+  turn.act(...olderThanTheLast(state).map((container) => ({ type: 'remove' as const, container })));
+  turn.act(...state.oldSandboxes.map((sandbox) => ({ type: 'removeSandbox' as const, sandbox })));
+
+  const blocked = state.setbacks.get('');
+  if (blocked !== undefined && nowMs < blocked.retryAtMs) {
+    turn.wakeAt(blocked.retryAtMs);
+    return turn.decision();
+  }
+  if (!state.volumesReady) turn.act({ type: 'prepareVolumes' });
+  if (!prepareSandbox(state, nowMs, turn) || !state.volumesReady) return turn.decision();
+  if (!isInitialized(state)) {
+    advanceInit(state, nowMs, turn);
+    return turn.decision();
+  }
+  for (const init of state.pod.spec.initContainers ?? [])
+    if (isSidecar(init)) advance(state, init, 'init', { nowMs, turn });
+  for (const container of state.pod.spec.containers) advance(state, container, 'container', { nowMs, turn });
+  return turn.decision();
+}
+
+/** Whether containers can be started: the sandbox runs and has its network. */
+function prepareSandbox(state: PodState, nowMs: number, turn: Turn): boolean {
+  const { sandbox } = state;
+  if (sandbox === undefined || sandbox.is.state === 'created') {
+    if (state.networkReady) turn.act({ type: 'startSandbox', attempt: sandbox?.attempt ?? 0 });
+    return false;
+  }
+  if (sandbox.is.state === 'exited') {
+    // Whoever runs still does so in namespaces that nothing holds open: the pod starts anew, with a new sandbox.
+    const running = runningOf(state);
+    if (running.length === 0 && state.networkReady) {
+      turn.act({ type: 'removeSandbox', sandbox }, { type: 'startSandbox', attempt: sandbox.attempt + 1 });
+    }
+    stopAll(state, running, { deadlineMs: nowMs + graceMsOf(state), nowMs, why: 'sandboxLost', turn });
+    return false;
+  }
+  if (!state.attached) {
+    if (state.networkReady) turn.act({ type: 'attachNetwork', sandbox });
+    return false;
+  }
+  return true;
+}
+
+/** Init containers run one after another; the first that is not done is the one to look at. */
+function advanceInit(state: PodState, nowMs: number, turn: Turn): void {
+  for (const init of state.pod.spec.initContainers ?? []) {
+    if (isInitDone(state, init)) {
+      if (isSidecar(init)) advance(state, init, 'init', { nowMs, turn });
+      continue;
+    }
+    const left = state.containers.find((container) => container.name === init.name && container.is.state === 'exited');
+    if (left?.is.exitCode === 0)
+      turn.act({ type: 'remove', container: left }); // done for a sandbox that is no more
+    else advance(state, init, 'init', { nowMs, turn });
+    return;
+  }
+}
+
+function advance(
+  state: PodState,
+  container: Container,
+  kind: ContainerKind,
+  { nowMs, turn }: { readonly nowMs: number; readonly turn: Turn },
+): void {
+  const plan = planContainer(state, container, nowMs);
+  switch (plan.step) {
+    case 'start':
+      if (plan.pull) turn.act({ type: 'pull', container });
+      else turn.act({ type: 'start', kind, container, attempt: plan.attempt, crashes: plan.crashes });
+      return;
+    case 'running': {
+      if (state.probes.get(plan.current.is.id)?.alive !== false) return;
+      const seconds = container.livenessProbe?.terminationGracePeriodSeconds;
+      const graceMs = seconds === undefined ? graceMsOf(state) : seconds * 1000;
+      stopAll(state, [plan.current], { deadlineMs: nowMs + graceMs, nowMs, why: 'unhealthy', turn });
+      return;
+    }
+    case 'backOff':
+      return turn.wakeAt(plan.untilMs);
+    case 'setback': {
+      const turnsAt = setbackTurnsAt(plan.setback);
+      return turn.wakeAt(nowMs < turnsAt ? turnsAt : plan.setback.retryAtMs);
+    }
+    case 'pulling':
+    case 'done':
+      return;
+  }
+}
+
+/** The last attempt and the one before it (for its logs) are kept. */
+function olderThanTheLast(state: PodState): readonly PodContainer[] {
+  const newest = new Map<string, number>();
+  for (const { name, attempt } of state.containers) newest.set(name, Math.max(attempt, newest.get(name) ?? 0));
+  return state.containers.filter(
+    (container) => container.is.state !== 'running' && container.attempt < (newest.get(container.name) ?? 0) - 1,
+  );
+}
+
+// ---- Ending ------------------------------------------------------------------------------------
+
+/** The pod is over but still known: nothing runs any more, what it printed can still be read. */
+function rest(state: PodState, nowMs: number, why: StopReason): Decision {
+  const turn = new Turn();
+  const running = runningOf(state);
+  stopAll(state, running, { deadlineMs: nowMs + graceMsOf(state), nowMs, why, turn });
+  if (running.length > 0) return turn.decision();
+  for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
+  return turn.decision();
+}
+
+/** The pod was deleted: end it, leave nothing, say so. */
+function end(state: PodState, nowMs: number): Decision {
+  const turn = new Turn();
+  const running = runningOf(state);
+  if (running.length > 0) {
+    const deadlineMs = (state.endingSinceMs ?? nowMs) + graceMsOf(state);
+    stopAll(state, running, { deadlineMs, nowMs, why: 'deleted', turn });
+    return turn.decision();
+  }
+  for (const container of state.containers) turn.act({ type: 'remove', container });
+  for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
+  if (turn.idle && state.volumesReady) turn.act({ type: 'removeVolumes' });
+  if (turn.idle && !state.gone) turn.act({ type: 'confirmDeletion' });
+  return turn.decision();
+}
+
+interface StopOptions {
+  readonly deadlineMs: number;
+  readonly nowMs: number;
+  readonly why: StopReason;
+  readonly turn: Turn;
+}
+
+/** All at once (F48, shared fate). One that is being stopped already is ended where its time has become shorter. */
+function stopAll(
+  state: PodState,
+  running: readonly PodContainer[],
+  { deadlineMs, nowMs, why, turn }: StopOptions,
+): void {
+  for (const container of running) {
+    const stopping = state.stopping.get(container.is.id);
+    if (stopping === undefined) turn.act({ type: 'stop', container, deadlineMs, why });
+    else if (nowMs >= Math.min(deadlineMs, stopping.deadlineMs)) turn.act({ type: 'kill', container });
+    else turn.wakeAt(Math.min(deadlineMs, stopping.deadlineMs));
+  }
+}
+
+function graceMsOf({ pod, gone }: PodState): number {
+  const seconds = pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds;
+  return gone ? Math.min(forcedGraceMs, seconds * 1000) : seconds * 1000;
+}
+
+const runningOf = (state: PodState): readonly PodContainer[] =>
+  state.containers.filter((container) => container.is.state === 'running');
+
+const sandboxesOf = (state: PodState): readonly PodContainer[] =>
+  state.sandbox === undefined ? state.oldSandboxes : [state.sandbox, ...state.oldSandboxes];
+
+/** Gathers one decision. */
+class Turn {
+  readonly #actions: Action[] = [];
+  #wakeAtMs: number | undefined;
+
+  act(...actions: readonly Action[]): void {
+    this.#actions.push(...actions);
+  }
+  wakeAt(ms: number | undefined): void {
+    if (ms !== undefined) this.#wakeAtMs = Math.min(ms, this.#wakeAtMs ?? Infinity);
+  }
+  get idle(): boolean {
+    return this.#actions.length === 0;
+  }
+  decision(): Decision {
+    return { actions: this.#actions, ...(this.#wakeAtMs === undefined ? {} : { wakeAtMs: this.#wakeAtMs }) };
+  }
+}

@@ -1,0 +1,247 @@
+import { rfc3339 } from '../lib/base/clock.ts';
+import { qosClassOf } from '../lib/api/defaults/qos.ts';
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  ContainerTerminated,
+  PodCondition,
+  PodPhase,
+  PodStatus,
+} from '../lib/api/objects.ts';
+import { conditionOf, isTerminal, withCondition } from '../lib/api/pods.ts';
+import type { PodContainer } from './labels.ts';
+import {
+  endOf,
+  isInitialized,
+  isPastDeadline,
+  outcomeOf,
+  planContainer,
+  isSidecar,
+  setbackTurnsAt,
+  type PodState,
+  type Setback,
+} from './plan.ts';
+
+/**
+ * The status of a pod as this node sees it, on top of what the API has: conditions of others stay, times move only
+ * with what they tell, and a terminal phase is never left (F56). Equal inputs give equal statuses.
+ */
+export function podStatus(state: PodState, nowMs: number): PodStatus {
+  const { pod } = state;
+  const before = pod.status;
+  const ended = isTerminal(pod);
+  const phase = ended ? (before.phase as PodPhase) : phaseOf(state, nowMs);
+  const over = phase === 'Succeeded' || phase === 'Failed';
+  const late = !ended && isPastDeadline(state, nowMs);
+  const inits = pod.spec.initContainers ?? [];
+  const initStatuses = inits.map((container) => containerStatus(state, container, { nowMs, over }));
+  const statuses = pod.spec.containers.map((container) => containerStatus(state, container, { nowMs, over }));
+  const ip = podIp(state);
+  return {
+    ...before,
+    phase,
+    conditions: conditionsOf(state, { nowMs, phase, statuses, initStatuses }),
+    ...(late
+      ? { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' }
+      : {}),
+    hostIP: state.hostIp,
+    hostIPs: [{ ip: state.hostIp }],
+    ...(ip === undefined ? {} : { podIP: ip, podIPs: [{ ip }] }),
+    startTime: before.startTime ?? rfc3339(nowMs),
+    ...(inits.length === 0 ? {} : { initContainerStatuses: initStatuses }),
+    containerStatuses: statuses,
+    qosClass: before.qosClass ?? qosClassOf({ ...pod.spec }),
+  };
+}
+
+/** Pending until every container has started once, Running while any runs or will, then how it ended. */
+function phaseOf(state: PodState, nowMs: number): PodPhase {
+  if (isPastDeadline(state, nowMs)) return 'Failed';
+  const outcome = outcomeOf(state, nowMs);
+  if (outcome !== undefined) return outcome;
+  if (state.pod.status.phase === 'Running') return 'Running'; // never back: "pending" is only before the first start
+  const started = state.pod.spec.containers.every((container) =>
+    state.containers.some((candidate) => candidate.name === container.name && candidate.is.startedAtMs !== undefined),
+  );
+  return started ? 'Running' : 'Pending';
+}
+
+function podIp(state: PodState): string | undefined {
+  const before = state.pod.status.podIP;
+  if (state.pod.spec.hostNetwork === true) return state.sandbox === undefined ? before : state.hostIp;
+  return state.attached ? (state.sandbox?.ip ?? before) : before;
+}
+
+// ---- Containers --------------------------------------------------------------------------------
+
+interface At {
+  readonly nowMs: number;
+  /** The pod has ended for good: nothing waits any more. */
+  readonly over: boolean;
+}
+
+function containerStatus(state: PodState, container: Container, at: At): ContainerStatus {
+  const attempts = state.containers
+    .filter((candidate) => candidate.name === container.name)
+    .toSorted((a, b) => b.attempt - a.attempt);
+  const known = [...(state.pod.status.containerStatuses ?? []), ...(state.pod.status.initContainerStatuses ?? [])].find(
+    (status) => status.name === container.name,
+  );
+  const current = attempts.find((attempt) => attempt.is.startedAtMs !== undefined || attempt.is.error !== undefined);
+  if (current === undefined) return withoutContainer(state, container, { ...at, known });
+
+  const previous = attempts.find((attempt) => attempt.attempt < current.attempt);
+  const last = previous === undefined ? known?.lastState : { terminated: terminated(state, previous) };
+  const { now, before } = stateOf(state, container, { ...at, current });
+  const lastState = before ?? (last !== undefined && Object.keys(last).length > 0 ? last : undefined);
+  const verdict = state.probes.get(current.is.id);
+  const running = current.is.state === 'running';
+  const started = running && (verdict?.started ?? true);
+  return {
+    name: container.name,
+    state: now,
+    ...(lastState === undefined ? {} : { lastState }),
+    ready: isReady(state, container, { running, started, current, verdictReady: verdict?.ready ?? true }),
+    restartCount: current.attempt,
+    image: container.image,
+    imageID: current.is.imageId,
+    containerID: containerId(current),
+    started,
+  };
+}
+
+function isReady(
+  state: PodState,
+  container: Container,
+  now: {
+    readonly running: boolean;
+    readonly started: boolean;
+    readonly current: PodContainer;
+    readonly verdictReady: boolean;
+  },
+): boolean {
+  const isInit = state.pod.spec.initContainers?.some((init) => init.name === container.name) === true;
+  if (isInit && !isSidecar(container)) return now.current.is.state === 'exited' && now.current.is.exitCode === 0;
+  return now.started && now.verdictReady;
+}
+
+/** What it is in now, and, where it waits to be run again, what it was in before. */
+function stateOf(
+  state: PodState,
+  container: Container,
+  at: At & { readonly current: PodContainer },
+): { readonly now: ContainerState; readonly before?: ContainerState } {
+  const { current } = at;
+  if (current.is.state === 'running') {
+    return { now: { running: { startedAt: rfc3339(current.is.startedAtMs ?? at.nowMs) } } };
+  }
+  const was: ContainerState = { terminated: terminated(state, current) };
+  if (at.over || state.endingSinceMs !== undefined) return { now: was };
+  const plan = planContainer(state, container, at.nowMs);
+  if (plan.step === 'backOff') {
+    const message = `back-off ${plan.delayMs / 1000}s restarting failed container=${container.name} pod=${state.pod.metadata.name}`;
+    return { now: { waiting: { reason: 'CrashLoopBackOff', message } }, before: was };
+  }
+  if (plan.step === 'setback') return { now: { waiting: waitingFor(plan.setback, at.nowMs) }, before: was };
+  return { now: was };
+}
+
+/** It has not run yet, or the engine has forgotten it: then what the API knows stays. */
+function withoutContainer(
+  state: PodState,
+  container: Container,
+  at: At & { readonly known: ContainerStatus | undefined },
+): ContainerStatus {
+  const { known, nowMs } = at;
+  if (known?.containerID !== undefined && (at.over || state.endingSinceMs !== undefined)) return known;
+  const base = {
+    name: container.name,
+    ready: false,
+    restartCount: known?.restartCount ?? 0,
+    image: container.image,
+    imageID: known?.imageID ?? '',
+    started: false,
+    ...(known?.lastState === undefined ? {} : { lastState: known.lastState }),
+  };
+  const setback = state.setbacks.get(container.name) ?? state.setbacks.get('');
+  const isApp = state.pod.spec.containers.includes(container);
+  if (setback !== undefined) return { ...base, state: { waiting: waitingFor(setback, nowMs) } };
+  const reason = isApp && (state.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating';
+  const message = state.networkReady ? {} : { message: 'the node has no range of pod addresses yet' };
+  return { ...base, state: { waiting: { reason, ...message } } };
+}
+
+function waitingFor(setback: Setback, nowMs: number): { reason: string; message: string } {
+  const waits = setback.reason === 'ErrImagePull' && nowMs >= setbackTurnsAt(setback);
+  return { reason: waits ? 'ImagePullBackOff' : setback.reason, message: setback.message };
+}
+
+const containerId = (container: PodContainer): string => `docker://${container.is.id}`;
+
+function terminated(state: PodState, container: PodContainer): ContainerTerminated {
+  const { is } = container;
+  const exitCode = is.exitCode ?? 0;
+  const message = is.error ?? state.messages.get(is.id);
+  return {
+    exitCode,
+    ...(exitCode > 128 && exitCode <= 192 ? { signal: exitCode - 128 } : {}),
+    reason: reasonOf(container, exitCode),
+    ...(message === undefined || message === '' ? {} : { message }),
+    ...(is.startedAtMs === undefined ? {} : { startedAt: rfc3339(is.startedAtMs) }),
+    finishedAt: rfc3339(endOf(container)),
+    containerID: containerId(container),
+  };
+}
+
+function reasonOf({ is }: PodContainer, exitCode: number): string {
+  if (is.oomKilled === true) return 'OOMKilled';
+  if (is.error !== undefined && is.startedAtMs === undefined) return 'ContainerCannotRun';
+  return exitCode === 0 ? 'Completed' : 'Error';
+}
+
+// ---- Conditions --------------------------------------------------------------------------------
+
+interface ConditionInputs {
+  readonly nowMs: number;
+  readonly phase: PodPhase;
+  readonly statuses: readonly ContainerStatus[];
+  readonly initStatuses: readonly ContainerStatus[];
+}
+
+function conditionsOf(
+  state: PodState,
+  { nowMs, phase, statuses, initStatuses }: ConditionInputs,
+): readonly PodCondition[] {
+  const over = phase === 'Succeeded' || phase === 'Failed';
+  const unready = statuses.filter((status) => !status.ready).map((status) => status.name);
+  const waiting = initStatuses.filter((status) => !status.ready).map((status) => status.name);
+  const ready = over || unready.length > 0 ? notReady(phase, unready) : isTrue;
+  const initialized =
+    phase === 'Succeeded' || isInitialized(state) || (over && waiting.length === 0)
+      ? isTrue
+      : isFalse('ContainersNotInitialized', `containers with incomplete status: [${waiting.join(' ')}]`);
+  const sandboxReady =
+    state.sandbox?.is.state === 'running' && state.attached ? isTrue : ({ status: 'False' } as const);
+  const list = {
+    PodReadyToStartContainers: sandboxReady,
+    Initialized: initialized,
+    ContainersReady: ready,
+    Ready: ready,
+  };
+  let conditions = state.pod.status.conditions ?? [];
+  for (const [type, value] of Object.entries(list))
+    conditions = withCondition<PodCondition>(conditions, { type, ...value }, nowMs);
+  if (conditionOf({ conditions }, 'PodScheduled')?.status === 'True') return conditions; // the scheduler's own words
+  return withCondition<PodCondition>(conditions, { type: 'PodScheduled', ...isTrue }, nowMs);
+}
+
+type Verdict = Pick<PodCondition, 'status' | 'reason' | 'message'>;
+const isTrue: Verdict = { status: 'True' };
+const isFalse = (reason: string, message: string): Verdict => ({ status: 'False', reason, message });
+
+function notReady(phase: PodPhase, unready: readonly string[]): Verdict {
+  if (phase === 'Succeeded') return { status: 'False', reason: 'PodCompleted' };
+  if (phase === 'Failed') return { status: 'False', reason: 'PodFailed' };
+  return isFalse('ContainersNotReady', `containers with unready status: [${unready.join(' ')}]`);
+}
