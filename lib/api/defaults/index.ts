@@ -20,7 +20,7 @@ export function applyDefaults(resource: Resource, object: MutableJson): void {
 
 /**
  * Carries over, in place, what the cluster assigned to the stored object and an update left out: a Service's addresses and
- * node ports, a pod's node, a node's CIDR. Call it on a full replacement before `applyDefaults`.
+ * node ports, a pod's node, a node's CIDR. Call it on a full replacement after `applyDefaults`.
  */
 export function keepAssigned(resource: Resource, next: MutableJson, previous: Json): void {
   if (resource === 'services') keepServiceAllocations(next, previous);
