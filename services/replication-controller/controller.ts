@@ -7,7 +7,7 @@ import type { Pod, ReplicationController, ReplicationControllerStatus } from '..
 import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
 import type { Client, Outcome } from '../../lib/client/client.ts';
 import { TerminalError, type Controller, type SyncResult } from '../../lib/controller/controller.ts';
-import type { EventRecorder } from '../../lib/controller/events.ts';
+import type { Recorder } from '../../lib/controller/events.ts';
 import type { View } from '../../lib/view/view.ts';
 import { overlapping, reconcile, type Plan } from './reconcile.ts';
 import { sameStatus, statusOf, type Failure } from './status.ts';
@@ -18,7 +18,7 @@ export interface Parts {
   /** With the indexes of `podIndexes`. */
   readonly pods: View<Pod>;
   readonly client: Client;
-  readonly recorder: EventRecorder;
+  readonly recorder: Recorder;
   readonly clock: Clock;
   readonly limits: Limits;
 }

@@ -1,6 +1,9 @@
 import { keyOf, makeKey, type Key } from '../../lib/api/keys.ts';
-import type { Labels, Pod } from '../../lib/api/objects.ts';
+import type { Labels, Pod, ReplicationController } from '../../lib/api/objects.ts';
 import { controllerOf, isActive, isReady } from '../../lib/api/pods.ts';
+import { SelectorIndex } from '../../lib/api/selector-index.ts';
+import type { KeyQueue } from '../../lib/controller/controller.ts';
+import type { View } from '../../lib/view/view.ts';
 
 /** What a change of a pod asks for: a look at once, or one a moment later for figures only. */
 export interface Wakes {
@@ -43,3 +46,21 @@ const countsDiffer = (before: Pod, after: Pod): boolean =>
   JSON.stringify(before.metadata.labels) !== JSON.stringify(after.metadata.labels);
 
 const readinessDiffers = (before: Pod, after: Pod): boolean => isReady(before) !== isReady(after);
+
+/** Figures of a status may be so much late. */
+const soonMs = 50;
+
+/** Wires the changes of both views to keys, for as long as the views live. */
+export function wakeOnChanges(queue: KeyQueue, rcs: View<ReplicationController>, pods: View<Pod>): void {
+  const selectors = new SelectorIndex();
+  rcs.onChange(({ key, after }) => {
+    if (after === undefined) selectors.delete(key);
+    else selectors.set(key, after.metadata.namespace ?? '', after.spec.selector);
+    queue.add(key);
+  });
+  pods.onChange(({ before, after }) => {
+    const { now, soon } = wakesOf(before, after, (namespace, labels) => selectors.matching(namespace, labels));
+    for (const key of now) queue.add(key);
+    for (const key of soon) queue.addAfter(key, soonMs);
+  });
+}

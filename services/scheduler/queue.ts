@@ -71,9 +71,10 @@ export class PendingQueue {
     this.#waiting.set(key, { notBefore: nowMs + delay, helped });
   }
 
-  /** Something changed that may make room for anyone. */
-  help(): void {
-    for (const entry of this.#waiting.values()) entry.helped = true;
+  /** Something changed that may make room: for anyone, or for the keys given. */
+  help(keys?: readonly Key[]): void {
+    const helped = keys?.map((key) => this.#waiting.get(key)) ?? this.#waiting.values();
+    for (const entry of helped) if (entry !== undefined) entry.helped = true;
   }
 
   /** Makes ready what was helped and has waited long enough. The time at which to call again, if there is one. */
