@@ -29,7 +29,7 @@ export function schemaOf(root: protobuf.Root, envelopes: readonly string[]): str
         throw new Error(`${type.name}.${field.name}: only maps with string keys have a JSON form here`);
       const inline = missing.delete(`${type.name}.${field.name}`) ? 'inline ' : '';
       const label = field instanceof protobuf.MapField ? 'map ' : field.repeated ? 'list ' : inline;
-      return `${field.name} ${field.id} ${label}${valueType(field, isEnvelope)}${isImplicit(field) ? '!' : ''}`;
+      return `${field.name} ${field.id} ${label}${valueType(field, isEnvelope)}${isImplicit(field) || (isEnvelope && isMany(field)) ? '!' : ''}`;
     });
     return `  ${quoted(shortName(type))}: '${fields.join('; ')}',`;
   });
@@ -49,7 +49,7 @@ export function envelopeTypes(root: protobuf.Root, envelopes: readonly string[])
   const types = allTypes(root).filter((type) => comesFrom(type, envelopes));
   const lines = types.map((type) => {
     const fields = type.fieldsArray.map((field) => {
-      const mark = isImplicit(field) || field.repeated || field instanceof protobuf.MapField ? '' : '?';
+      const mark = isImplicit(field) || isMany(field) ? '' : '?';
       return `    readonly ${field.name}${mark}: ${scriptType(field)};`;
     });
     return `  ${quoted(shortName(type))}: {\n${fields.join('\n')}\n  };`;
@@ -61,12 +61,11 @@ ${lines.join('\n')}
 `;
 }
 
+const isMany = (field: protobuf.Field): boolean => field.repeated || field instanceof protobuf.MapField;
+
 /** Fields without presence (proto3 scalars without \`optional\`). */
 const isImplicit = (field: protobuf.Field): boolean =>
-  !(field instanceof protobuf.MapField) &&
-  !field.repeated &&
-  field.partOf === null &&
-  !(field.resolvedType instanceof protobuf.Type);
+  !isMany(field) && field.partOf === null && !(field.resolvedType instanceof protobuf.Type);
 
 function valueType(field: protobuf.Field, isEnvelope: boolean): string {
   if (field.resolvedType instanceof protobuf.Enum) return 'int32';

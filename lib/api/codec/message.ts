@@ -90,7 +90,7 @@ function codecOf(type: string): MessageCodec {
 interface FieldCodec {
   readonly name: string;
   readonly implicit: boolean;
-  readonly zero: unknown;
+  readonly zero: () => unknown;
   /** For inline fields: the members of the outer object that it takes. */
   readonly members?: readonly string[];
   write(writer: Writer, value: unknown): void;
@@ -105,11 +105,7 @@ function messageCodec(type: string, schema: readonly FieldSchema[]): MessageCode
     const codec = fields[index];
     if (codec !== undefined) byNumber[field.number] = codec;
   });
-  const always = schema.flatMap((field, index) =>
-    field.implicit || (field.shape === 'list' && schema.some((other) => other.implicit))
-      ? [{ name: field.name, zero: () => (field.shape === 'list' ? [] : fields[index]?.zero) }]
-      : [],
-  );
+  const always = fields.filter((field) => field.implicit);
   return {
     write(writer, value) {
       if (typeof value !== 'object' || value === null) throw new TypeError(`${type}: expected an object`);
@@ -146,7 +142,7 @@ function fieldCodec(owner: string, field: FieldSchema): FieldCodec {
   const path = `${owner}.${name}`;
   const value = valueCodec(field.type, path);
   const tag = (field.number << 3) | value.wireType;
-  const base = { name, implicit, zero: value.zero };
+  const base = { name, implicit, zero: () => value.zero };
   switch (field.shape) {
     case 'one':
       return {
@@ -177,9 +173,9 @@ function fieldCodec(owner: string, field: FieldSchema): FieldCodec {
         },
       };
     case 'list':
-      return { ...base, ...listCodec(path, name, tag, value) };
+      return { ...base, zero: () => [], ...listCodec(path, name, tag, value) };
     case 'map':
-      return { ...base, ...mapCodec(path, name, tag, value) };
+      return { ...base, zero: () => ({}), ...mapCodec(path, name, tag, value) };
   }
 }
 
