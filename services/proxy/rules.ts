@@ -27,3 +27,9 @@ export interface TrafficRules {
   /** Takes away everything that was ever made here. */
   cleanup(): Promise<void>;
 }
+
+/** What the rules have caught up with: revisions of the objects last changed. Decimal, 0 before the first. */
+export interface Programmed {
+  readonly services: number;
+  readonly endpoints: number;
+}

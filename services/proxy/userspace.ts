@@ -60,13 +60,14 @@ export class UserspaceRules implements TrafficRules {
     return wrong.slice(0, 10);
   }
 
+  /** Traffic stops with the sockets, so the addresses go too. */
   async close(): Promise<void> {
-    await Promise.all([...this.#open.values()].map((each) => each.close()));
-    this.#open.clear();
+    await this.#reach(emptyTable, diff(this.#current, emptyTable));
   }
 
   async cleanup(): Promise<void> {
-    await this.#reach(emptyTable, diff(this.#current, emptyTable));
+    await this.close();
+    await this.#options.addresses.removeAll();
   }
 
   async #reach(table: ProxyTable, changes: TableChanges): Promise<void> {

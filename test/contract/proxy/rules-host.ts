@@ -34,7 +34,7 @@ serveRequests({
     rules =
       kind === 'nftables'
         ? new NftablesRules({ ...shared, table: 'troupe_test', clusterCidr: '10.244.0.0/16' })
-        : new UserspaceRules({ ...shared, addresses: new LoopbackAddresses() });
+        : new UserspaceRules({ ...shared, addresses: new LoopbackAddresses('troupe_test') });
   },
   async replaceAll(snapshot: Snapshot) {
     table = compiled(snapshot);
