@@ -1,3 +1,4 @@
+import Docker from 'dockerode';
 import { isReady } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import type { Client } from '../lib/client/client.ts';
@@ -18,7 +19,7 @@ function cluster(context: BenchContext): Promise<{ cluster: TestCluster; coldSta
     const started = performance.now();
     const made = await TestCluster.start(220);
     const coldStartMs = performance.now() - started;
-    await importBusybox(made.dockerSocket);
+    await importBusybox(new Docker({ socketPath: made.dockerSocket }));
     return { cluster: made, coldStartMs };
   })());
 }
