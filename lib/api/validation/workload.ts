@@ -48,7 +48,7 @@ export function validateReplicationControllerStatus(found: Findings, rc: Json): 
     found.range(`status.${field}`, status[field], 0);
   const atMost = (field: string, bound: string): void => {
     const [count, max] = [status[field] ?? 0, status[bound] ?? 0];
-    if (typeof count === 'number' && typeof max === 'number' && count > max)
+    if (typeof count === 'number' && typeof max === 'number' && count > Math.max(max, 0))
       found.invalid(`status.${field}`, count, `cannot be greater than status.${bound} (${max})`);
   };
   atMost('fullyLabeledReplicas', 'replicas');
