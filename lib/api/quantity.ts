@@ -89,9 +89,22 @@ const pattern = /^([+-]?)([0-9]*)(?:\.([0-9]*))?([numkMGTPE]|[KMGTPE]i|[eE][+-]?
 /** No honest amount is longer; a bound on the arithmetic that a request can ask for. */
 const maxLength = 64;
 
+/** A cluster says the same few amounts over and over. */
+const known = new Map<string | number, Parsed>();
+const maxKnown = 1024;
+
 function parse(value: unknown): Parsed | undefined {
   if (typeof value !== 'string' && typeof value !== 'number') return undefined;
-  const text = String(value);
+  const before = known.get(value);
+  if (before !== undefined) return before;
+  const parsed = parseText(String(value));
+  if (parsed === undefined) return undefined;
+  if (known.size >= maxKnown) known.clear();
+  known.set(value, parsed);
+  return parsed;
+}
+
+function parseText(text: string): Parsed | undefined {
   const found = text.length > maxLength ? null : pattern.exec(text);
   if (found === null) return undefined;
   const [, sign, whole = '', fraction = '', suffix = ''] = found;
