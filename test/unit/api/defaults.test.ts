@@ -1,15 +1,24 @@
 import assert from 'node:assert/strict';
+import { checkFields } from '../../../lib/api/codec/fields.ts';
 import { applyDefaults, keepAssigned } from '../../../lib/api/defaults/index.ts';
 import { copyJson, type Json, type MutableJson } from '../../../lib/api/json.ts';
-import { resources, type Resource } from '../../../lib/api/kinds.ts';
+import { kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
 
 /** The draft with its defaults; applying them twice is checked on the way. */
-function defaulted(resource: Resource, draft: Json): MutableJson {
+function filledIn(resource: Resource, draft: Json): MutableJson {
   const object = copyJson(draft) as MutableJson;
   applyDefaults(resource, object);
   const again = copyJson(object);
   applyDefaults(resource, again);
   assert.deepEqual(again, object, 'a second time changes nothing');
+  return object;
+}
+
+/** As `defaulted`, for a draft that keeps to the schema: so must what is filled in. */
+function defaulted(resource: Resource, draft: Json): MutableJson {
+  const object = filledIn(resource, draft);
+  const before = checkFields(kinds[resource].kind, draft);
+  assert.deepEqual(checkFields(kinds[resource].kind, object), before, 'only fields of the schema are filled in');
   return object;
 }
 const specOf = (resource: Resource, spec: Json): Json =>
@@ -298,7 +307,7 @@ describe('api/defaults', () => {
     for (const resource of resources)
       for (const value of odd)
         for (const field of ['metadata', 'spec', 'status', 'data', 'stringData', 'subsets'])
-          defaulted(resource, { [field]: value });
+          filledIn(resource, { [field]: value });
     for (const value of odd)
       for (const field of [
         'containers',
@@ -312,10 +321,10 @@ describe('api/defaults', () => {
         'selector',
       ])
         for (const resource of ['pods', 'replicationcontrollers', 'services', 'nodes'] as const)
-          defaulted(resource, { spec: { [field]: value } });
+          filledIn(resource, { spec: { [field]: value } });
     for (const value of odd)
       for (const field of ['ports', 'env', 'resources', 'livenessProbe', 'lifecycle', 'image'])
-        containerOf({ [field]: value });
+        filledIn('pods', { spec: { containers: [{ [field]: value }] } });
   });
 
   it('keeps what the cluster assigned through an update that leaves it out', () => {
