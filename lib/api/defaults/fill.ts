@@ -19,7 +19,7 @@ export function fillCount(object: MutableJson, field: string, value: number): vo
 /** The object in a field, for filling in; undefined where there is none. */
 export const inside = (object: MutableJson, field: string): MutableJson | undefined => {
   const value = object[field];
-  return isObject(value) ? (value) : undefined;
+  return isObject(value) ? value : undefined;
 };
 
 /** The object in a field, made when absent. Undefined where something else is in its place. */
@@ -31,7 +31,7 @@ export function ensured(object: MutableJson, field: string): MutableJson | undef
 /** The objects of a list in a field. */
 export const each = (object: MutableJson, field: string): readonly MutableJson[] => {
   const value = object[field];
-  return Array.isArray(value) ? (value.filter(isObject)) : [];
+  return Array.isArray(value) ? value.filter(isObject) : [];
 };
 
 /** Takes out every member that is null, at any depth: null means the same as leaving it out. Lists keep their places. */
