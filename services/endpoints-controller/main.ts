@@ -1,16 +1,4 @@
-import { keyOf } from '../../lib/api/keys.ts';
 import { runControllerService } from '../../lib/controller/service.ts';
-import { newEndpointsController, podIndexes } from './controller.ts';
-import { wakeOnChanges } from './wake.ts';
+import { setup } from './setup.ts';
 
-runControllerService('endpoints-controller', {}, (parts) => {
-  const services = parts.view('services');
-  const endpoints = parts.view('endpoints');
-  const pods = parts.view('pods', { indexes: podIndexes });
-  return {
-    controller: newEndpointsController({ ...parts, services, endpoints, pods }),
-    keys: () => [...services.list(), ...endpoints.list()].map(keyOf),
-    wake: (queue) => wakeOnChanges(queue, services, endpoints, pods),
-    object: (key) => services.get(key),
-  };
-});
+runControllerService('endpoints-controller', {}, setup);
