@@ -81,88 +81,93 @@ export interface FreeLoop {
 type AnyLoop = KeyedLoop | FreeLoop;
 const retry = { firstMs: 100, maxMs: 10_000 };
 
-/** The whole main of a controller: configuration, client, bus, views, leader election, loops, and a clean end. */
-export function runControllerService<T extends ConfigTable>(
-  name: string,
-  table: T,
-  setup: (parts: ControllerParts<T>) => Promise<AnyLoop | readonly AnyLoop[]> | AnyLoop | readonly AnyLoop[],
-): void {
+/** What a controller's folder exports as `setup`: from parts to one loop or several. */
+export type ControllerSetup<T extends ConfigTable = ConfigTable> = (
+  parts: ControllerParts<T>,
+) => Promise<AnyLoop | readonly AnyLoop[]> | AnyLoop | readonly AnyLoop[];
+
+/** The whole main of a controller: configuration, client, bus, and then as `startController`. */
+export function runControllerService<T extends ConfigTable>(name: string, table: T, setup: ControllerSetup<T>): void {
   runService(name, { ...table, ...controllerOptions }, async (context) => {
-    const { log, clock, telemetry, signal } = context;
-    const common = context.config as unknown as CommonConfig;
-    const { meter, tracer } = telemetry;
-    const { cluster, workers } = common;
-
-    const client = newClient({ address: common.apiserver, userAgent: `troupe-${name}`, log });
+    const { log } = context;
+    const { apiserver, nats, cluster } = context.config as unknown as CommonConfig;
+    const client = newClient({ address: apiserver, userAgent: `troupe-${name}`, log });
     context.onStop('client', () => client.close());
-    const bus =
-      common.nats.length === 0 ? undefined : connectBus({ servers: common.nats, name: `troupe-${name}`, cluster, log });
+    const bus = nats.length === 0 ? undefined : connectBus({ servers: nats, name: `troupe-${name}`, cluster, log });
     context.onStop('bus', () => bus?.close());
-    const telling = new AbortController();
-    const recorder = newRecorder({
-      client,
-      component: name,
-      host: hostname(),
-      clock,
-      log,
-      meter,
-      signal: telling.signal,
-    });
-    context.onStop('events', async () => {
-      await recorder.flush(1_000);
-      telling.abort();
-    });
-
-    const views: LiveView<unknown>[] = [];
-    const parts: ControllerParts<T> = {
-      ...context,
-      meter,
-      tracer,
-      client,
-      bus,
-      cluster,
-      recorder,
-      view: (resource, scope) => {
-        const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, ...scope });
-        views.push(view);
-        return view;
-      },
-    };
-
-    const made = await setup(parts);
-    const shared = { views, clock, log, meter, tracer, recorder };
-    const loops = (Array.isArray(made) ? (made as readonly AnyLoop[]) : [made as AnyLoop]).map((loop): Loop =>
-      'controller' in loop
-        ? newLoop(loop.controller, { workers, ...loop, ...shared })
-        : { name: loop.name, run: (leading) => runFree(loop, leading) },
-    );
-    telemetry.ready('views', () => {
-      const late = views.filter((view) => !view.synced).length;
-      return late === 0 ? undefined : `${late} of ${views.length} views wait for their first snapshot`;
-    });
-
-    async function runFree(loop: FreeLoop, leading: AbortSignal): Promise<void> {
-      await untilAborted(Promise.all(views.map((view) => view.whenSynced)), leading);
-      for (let failures = 0; !leading.aborted; failures++) {
-        try {
-          await loop.run(leading);
-          if (!leading.aborted) log.warn({ loop: loop.name }, 'a loop ended by itself; starting it again');
-        } catch (error) {
-          if (leading.aborted) return;
-          log.error({ loop: loop.name, error }, 'a loop failed; starting it again');
-        }
-        await wait(clock, backoffMs(failures, retry), leading).catch(() => undefined);
-      }
-    }
-
-    const lead = async (leading: AbortSignal): Promise<void> => {
-      await Promise.all(loops.map((loop) => loop.run(leading)));
-    };
-    const running = common.leaderElect
-      ? newElection({ client, name, identity: common.identity, clock, log, meter }).run(signal, lead)
-      : lead(signal);
-    context.onStop('loops', () => running);
+    await startController(name, { ...context, client, bus }, setup);
   });
+}
+
+/** Starts views, leader election and loops on a given client and bus; they end with `context.signal`. */
+export async function startController<T extends ConfigTable>(
+  name: string,
+  context: ServiceContext<T & typeof controllerOptions> & { readonly client: Client; readonly bus: Bus | undefined },
+  setup: ControllerSetup<T>,
+): Promise<void> {
+  const { client, bus, log, clock, telemetry, signal } = context;
+  const { cluster, workers, leaderElect, identity } = context.config as unknown as CommonConfig;
+  const { meter, tracer } = telemetry;
+  const telling = new AbortController();
+  const recorder = newRecorder({
+    client,
+    component: name,
+    host: hostname(),
+    clock,
+    log,
+    meter,
+    signal: telling.signal,
+  });
+  context.onStop('events', async () => {
+    await recorder.flush(1_000);
+    telling.abort();
+  });
+
+  const views: LiveView<unknown>[] = [];
+  const made = await setup({
+    ...context,
+    meter,
+    tracer,
+    cluster,
+    recorder,
+    view: (resource, scope) => {
+      const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, ...scope });
+      views.push(view);
+      return view;
+    },
+  });
+  const shared = { views, clock, log, meter, tracer, recorder };
+  const loops = (Array.isArray(made) ? (made as readonly AnyLoop[]) : [made as AnyLoop]).map((loop): Loop =>
+    'controller' in loop
+      ? newLoop(loop.controller, { workers, ...loop, ...shared })
+      : { name: loop.name, run: (leading) => runFree(loop, leading) },
+  );
+  telemetry.ready('views', () => {
+    const late = views.filter((view) => !view.synced).length;
+    return late === 0 ? undefined : `${late} of ${views.length} views wait for their first snapshot`;
+  });
+
+  async function runFree(loop: FreeLoop, leading: AbortSignal): Promise<void> {
+    await untilAborted(Promise.all(views.map((view) => view.whenSynced)), leading);
+    for (let failures = 0; !leading.aborted; failures++) {
+      try {
+        await loop.run(leading);
+        if (!leading.aborted) log.warn({ loop: loop.name }, 'a loop ended by itself; starting it again');
+      } catch (error) {
+        if (leading.aborted) return;
+        log.error({ loop: loop.name, error }, 'a loop failed; starting it again');
+      }
+      await wait(clock, backoffMs(failures, retry), leading).catch(() => undefined);
+    }
+  }
+
+  const lead = async (leading: AbortSignal): Promise<void> => {
+    await Promise.all(loops.map((loop) => loop.run(leading)));
+  };
+  const running = leaderElect
+    ? newElection({ client, name, identity, clock, log, meter }).run(signal, lead)
+    : lead(signal);
+  context.onStop('loops', () => running);
 }
 
 interface CommonConfig {
