@@ -66,3 +66,8 @@ export function readHeaders({ headers }: BusMessage): ChangeHeaders | undefined 
   const omitted = headers[header.omitted] !== undefined;
   return { type, revision, previous, resourcePrevious, epoch, timeMs, omitted };
 }
+
+/** The name of a life of the chain that begins after `start`. */
+export const newEpoch = (start: number, random: string): string => `${start}-${random}`;
+/** The revision after which an epoch began: who knows the state as of then, or later, has missed nothing. */
+export const epochStart = (epoch: string): number => Number(epoch.slice(0, epoch.indexOf('-'))) || 0;

@@ -1,3 +1,5 @@
+import { epochStart } from '../bus/change.ts';
+
 /**
  * Whether a subscriber has heard everything, by the chain of revisions that change messages carry. Pure.
  *
@@ -35,11 +37,17 @@ export class Chain {
     this.#base = revision;
   }
 
-  /** Notes the epoch. True when it is another than before: what was known says nothing any more. */
+  /**
+   * Notes the epoch. True when it is another than before: what was known says nothing any more. Of the first that is heard
+   * of, all up to its start must be known.
+   */
   entered(epoch: string): boolean {
-    const changed = this.#epoch !== undefined && this.#epoch !== epoch;
+    if (epoch === this.#epoch) return false;
+    const changed = this.#epoch !== undefined;
     this.#epoch = epoch;
-    if (changed) this.#base = this.#needs = this.#last = -1;
+    if (changed) this.#base = -1;
+    this.#last = -1;
+    this.#needs = epochStart(epoch);
     return changed;
   }
 

@@ -222,6 +222,7 @@ export class Feed<R extends Resource> {
     const known = table.latest;
     try {
       const { items, revision } = await client.list(resource, this.#o.selection, { signal });
+      if (signal.aborted) return;
       const at = Number(revision);
       // A list always sees what had been heard before it was asked for; where it does not, the store was restored to an older state.
       const changes = table.replace(items, at, at < known);
@@ -229,11 +230,13 @@ export class Feed<R extends Resource> {
       this.#advance();
       metrics.list(resource, reason);
       this.#lastListMs = clock.monotonic();
-      if (!this.#synced) {
+      if (this.#synced) this.#o.notify(changes);
+      else {
         this.#synced = true;
         this.#o.onSynced();
+        // Some of it may have come by the bus before the list did.
+        this.#o.notify(table.list().map((object) => ({ key: keyOf(object), before: undefined, after: object })));
       }
-      this.#o.notify(changes);
       // A break that was noticed meanwhile and lies within the list is mended.
       if (this.#listDue === 'break' && this.#chain.intact) this.#listDue = undefined;
     } catch (error) {

@@ -26,7 +26,8 @@ export class FakeClock implements Clock {
   }
 
   after(ms: number, run: () => void): () => void {
-    const timer = { dueMs: this.#elapsedMs + Math.max(0, ms), order: this.#order++, run };
+    // Time moves by at least a microsecond for whoever waits at all: a wait for what rounding left over would never end.
+    const timer = { dueMs: this.#elapsedMs + (ms > 0 ? Math.max(0.001, ms) : 0), order: this.#order++, run };
     this.#timers.add(timer);
     return () => {
       this.#timers.delete(timer);

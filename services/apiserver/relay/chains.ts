@@ -1,4 +1,4 @@
-import type { BusChange } from '../../../lib/bus/change.ts';
+import { epochStart, type BusChange } from '../../../lib/bus/change.ts';
 import { channelOf, token } from '../../../lib/bus/subjects.ts';
 import type { Publication } from './publication.ts';
 
@@ -71,7 +71,3 @@ export class Chains {
     return Object.fromEntries(this.#resources);
   }
 }
-
-export const newEpoch = (start: number, random: string): string => `${start}-${random}`;
-/** The revision after which an epoch began. */
-export const epochStart = (epoch: string): number => Number(epoch.slice(0, epoch.indexOf('-'))) || 0;
