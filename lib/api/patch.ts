@@ -2,14 +2,18 @@ import { copyJson, isObject, sameJson, type Json, type MutableJson } from './jso
 
 /**
  * What a JSON merge patch (RFC 7386) makes of a document: objects are merged member by member, null takes a member
- * away, everything else, lists included, replaces. The document stays as it is; the result may share parts with it.
+ * away, everything else, lists included, replaces. The document stays as it is, and the result shares nothing with it
+ * or with the patch: it may be changed.
  */
-export function applyMergePatch(document: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const result: MutableJson = isObject(document) ? { ...document } : {};
+export const applyMergePatch = (document: unknown, patch: unknown): unknown => merged(copyJson(document), patch);
+
+/** Changes `document` where it can. */
+function merged(document: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return copyJson(patch);
+  const result: MutableJson = isObject(document) ? document : {};
   for (const [field, change] of Object.entries(patch)) {
     if (change === null) delete result[field];
-    else put(result, field, applyMergePatch(result[field], change));
+    else put(result, field, merged(own(result, field), change));
   }
   return result;
 }
