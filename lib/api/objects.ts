@@ -464,6 +464,13 @@ export interface Secret extends ApiObject {
 
 /** The target of a Bind. */
 export interface Binding {
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly uid?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    /** Binds this life of the pod alone. */
+    readonly uid?: string;
+    /** Copied to the pod. */
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
   readonly target: { readonly kind?: 'Node'; readonly name: string };
 }

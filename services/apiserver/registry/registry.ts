@@ -6,7 +6,8 @@ import type { ApiObject, Binding } from '../../../lib/api/objects.ts';
  * The rules of the API over the store, the same for every door: defaults, validation, versions, deletion.
  * Doors (gRPC today, REST later) translate their wire form and call this; they add no rule of their own.
  * Objects leave as JSON bytes with their resourceVersion, unparsed where no field had to change.
- * Rejects with ApiError only.
+ * Drafts, objects and patches that are passed in become the registry's: pass a copy of what you keep.
+ * Rejects with ApiError only; `NotFound` for a resource that is not served.
  */
 export interface Registry {
   /** The object, or undefined. */
@@ -22,7 +23,10 @@ export interface Registry {
    */
   watch(resource: string, selection: Selection, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchBatch>;
 
-  /** The revision of the last change to a resource, or to its objects on one node; 0 when there was none. */
+  /**
+   * The revision of the last change to a resource, or to its objects on one node; 0 when there was none. Never less than
+   * the truth; after a restart of the apiserver it may be more, up to the revision at that moment, until the next change.
+   */
   position(resource: string, node?: string): Promise<number>;
 
   create(resource: string, namespace: string | undefined, draft: unknown, options: WriteOptions): Promise<Written>;

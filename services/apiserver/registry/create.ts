@@ -1,0 +1,158 @@
+import { applyDefaults } from '../../../lib/api/defaults/index.ts';
+import { isAbsent, type MutableJson } from '../../../lib/api/json.ts';
+import type { ApiObject } from '../../../lib/api/objects.ts';
+import { makeKey } from '../../../lib/api/keys.ts';
+import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
+import { validateCreate } from '../../../lib/api/validation/index.ts';
+import { rfc3339 } from '../../../lib/base/clock.ts';
+import { alreadyExists, ApiError, invalid, notFound } from '../../../lib/base/errors.ts';
+import { traceAnnotation } from '../../../lib/base/trace.ts';
+import { storeKeyOf } from '../cache/cache.ts';
+import { parseObject } from '../cache/indexed.ts';
+import { StoreConflict, type StoreOp } from '../store/store.ts';
+import { kindOf, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
+import { nameIn, readDraft } from './drafts.ts';
+import { generatedName, maxNameTries } from './names.ts';
+import type { WriteOptions, Written } from './registry.ts';
+
+/**
+ * `Registry.create`. AlreadyExists when the name is taken; NotFound or Forbidden when the namespace is not there or is being deleted;
+ * Invalid with every rule that is broken.
+ */
+export async function create(
+  core: Core,
+  resourceName: string,
+  namespace: string | undefined,
+  input: { readonly draft: unknown; readonly options: WriteOptions },
+): Promise<Written> {
+  const info = kindOf(resourceName);
+  const { object, warnings } = readDraft(info, input.draft, input.options);
+  await core.cache.fresh();
+  const draft = {
+    info,
+    object,
+    namespace: placeOf(info, object, namespace),
+    traceparent: input.options.traceparent,
+  };
+  const base = baseOf(object);
+  if (draft.namespace !== undefined) checkNamespace(core, draft.namespace, info, nameIn(object));
+  prepare(core, draft);
+
+  for (let attempt = 0; ; attempt++) {
+    if (base !== undefined) metadataOf(object)['name'] = generatedName(base, core.random);
+    const name = nameIn(object);
+    // A generated name is valid when its base is, and that has been seen the first time.
+    if (attempt === 0) check(info.resource, object);
+    const claimed = info.resource === 'services' ? core.claims.forService(object, undefined) : { object, ops: [] };
+    const stored = storedForm(info.resource, claimed.object);
+    if (input.options.dryRun === true) {
+      if (isTaken(core, info.resource, draft.namespace, name)) throw alreadyExists(info.resource, name);
+      return { served: { json: stored, revision: 0 }, object: claimed.object as unknown as ApiObject, warnings };
+    }
+    const key = storeKeyOf(info.resource, makeKey(draft.namespace, name));
+    const ops: StoreOp[] = [{ key, value: stored, ifRevision: 0 }, ...claimed.ops];
+    try {
+      return writtenObject(stored, claimed.object, await core.store.commit(ops), warnings);
+    } catch (error) {
+      if (!(error instanceof StoreConflict)) throw error;
+      const isNameTaken = error.index === 0 && base === undefined;
+      if (attempt + 1 >= maxNameTries || isNameTaken) throw alreadyExists(info.resource, name);
+      await core.cache.fresh(); // an address was taken by another Service, or the name: choose again
+    }
+  }
+}
+
+interface Placed {
+  readonly info: KindInfo & { readonly resource: Resource };
+  readonly object: MutableJson;
+  readonly namespace: string | undefined;
+  readonly traceparent: string | undefined;
+}
+
+/** What the name is to begin with; undefined when the object has a name, or neither. */
+function baseOf(object: MutableJson): string | undefined {
+  const { name, generateName } = metadataOf(object);
+  if (!isAbsent(name) && name !== '') return undefined;
+  return typeof generateName === 'string' && generateName !== '' ? generateName : undefined;
+}
+
+/** The namespace of the request and that of the object must agree; without either it is `default`. */
+function placeOf(info: KindInfo, object: MutableJson, requested: string | undefined): string | undefined {
+  const own = metadataOf(object)['namespace'];
+  const said = typeof own === 'string' && own !== '' ? own : undefined;
+  if (!info.namespaced) return undefined;
+  if (requested !== undefined && said !== undefined && requested !== said) {
+    throw new ApiError(
+      'BadRequest',
+      `the namespace of the object (${said}) does not match the namespace of the request (${requested})`,
+    );
+  }
+  return requested ?? said ?? 'default';
+}
+
+/** Nothing is made in a namespace that is not there or is on its way out. */
+export function checkNamespace(core: Core, namespace: string, info: KindInfo, name: string): void {
+  const entry = core.cache.get('namespaces', namespace);
+  if (entry === undefined) throw notFound('namespaces', namespace);
+  if (parseObject(entry.json).metadata.deletionTimestamp === undefined) return;
+  throw new ApiError(
+    'Forbidden',
+    `${info.resource} "${name}" is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,
+    { resource: info.resource, name },
+  );
+}
+
+const serverOwned = [
+  'uid',
+  'generation',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'selfLink',
+  'resourceVersion',
+];
+
+/** Fills in what only the server knows, and the defaults. */
+function prepare(core: Core, { info, object, namespace, traceparent }: Placed): void {
+  const given = metadataOf(object);
+  if (!isAbsent(given['resourceVersion']) && given['resourceVersion'] !== '') {
+    throw new ApiError('BadRequest', 'metadata.resourceVersion must not be set on an object to be created', {
+      resource: info.resource,
+      name: nameIn(object),
+    });
+  }
+  for (const field of serverOwned) delete given[field];
+  const { name = '', generateName, namespace: own, ...rest } = given;
+  object['metadata'] = {
+    name,
+    ...(isAbsent(generateName) || generateName === '' ? {} : { generateName }),
+    ...(namespace === undefined ? (isAbsent(own) || own === '' ? {} : { namespace: own }) : { namespace }),
+    uid: core.uuid(),
+    ...(info.hasStatus ? { generation: 1 } : {}),
+    creationTimestamp: rfc3339(core.clock.now()),
+    ...rest,
+  };
+  // A node registers with what it found on its machine; all other statuses are for their one writer to say.
+  if (info.hasStatus && info.resource !== 'nodes') delete object['status'];
+  if (traceparent !== undefined && isTraced(info.resource)) annotate(object, traceparent, false);
+  applyDefaults(info.resource, object);
+}
+
+/** Leases and Events are told all the time and lead to nothing else: a trace through them explains nothing. */
+export const isTraced = (resource: Resource): boolean => resource !== 'leases' && resource !== 'events';
+
+/** Keeps the trace with the object. What a controller copied from the owner stays unless `replace`. */
+export function annotate(object: MutableJson, traceparent: string, replace: boolean): void {
+  const metadata = metadataOf(object);
+  const annotations = (metadata['annotations'] ?? {}) as MutableJson;
+  if (!replace && annotations[traceAnnotation] !== undefined) return;
+  metadata['annotations'] = { ...annotations, [traceAnnotation]: traceparent };
+}
+
+function check(resource: Resource, object: MutableJson): void {
+  const causes = validateCreate(resource, object);
+  if (causes.length > 0) throw invalid(kindOf(resource).kind, nameIn(object), causes);
+}
+
+const isTaken = (core: Core, resource: Resource, namespace: string | undefined, name: string): boolean =>
+  core.cache.get(resource, makeKey(namespace, name)) !== undefined;

@@ -1,0 +1,89 @@
+import type { Key } from '../../../lib/api/keys.ts';
+import type { Event } from '../../../lib/api/objects.ts';
+import type { Log } from '../../../lib/base/log.ts';
+import { storeKeyOf } from '../cache/cache.ts';
+import { objectOf, type Entry } from '../cache/filing.ts';
+import { StoreConflict } from '../store/store.ts';
+import type { Core } from './core.ts';
+
+export interface EventBounds {
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+}
+
+const batchSize = 500;
+/** Room made at one time, so that not every new Event costs an old one's deletion. */
+const keptShare = 0.9;
+const ageCheckMs = 10 * 60_000;
+
+/**
+ * Keeps all Events together within a size and an age; the ones that happened last stay. Every deletion is an ordinary
+ * one, so that watchers hear of it. Ends with the returned function.
+ */
+export function boundEvents(core: Core, bounds: EventBounds, log?: Log): () => void {
+  const filing = core.cache.filing('events');
+  let busy = false;
+  let stopped = false;
+  let cancel = (): void => undefined;
+
+  const drop = async (choose: (entries: Entry[]) => readonly Entry[]): Promise<void> => {
+    if (busy || stopped) return;
+    busy = true;
+    try {
+      const chosen = choose([...filing.entries()]);
+      for (let i = 0; i < chosen.length && !stopped; i += batchSize) await remove(core, chosen.slice(i, i + batchSize));
+    } catch (error) {
+      log?.warn({ error }, 'could not remove old Events; trying again later');
+    } finally {
+      busy = false;
+    }
+  };
+  const bySize = (entries: Entry[]): readonly Entry[] => {
+    const oldestFirst = entries.sort((a, b) => a.revision - b.revision);
+    let excess = filing.bytes - bounds.maxBytes * keptShare;
+    return oldestFirst.filter((entry) => {
+      const goes = excess > 0;
+      if (goes) excess -= entry.json.length;
+      return goes;
+    });
+  };
+  const byAge = (entries: Entry[]): readonly Entry[] => {
+    const before = core.clock.now() - bounds.maxAgeMs;
+    return entries.filter((entry) => happenedMs(objectOf<Event>(entry)) < before);
+  };
+  const checkAge = (): void => {
+    cancel = core.clock.after(ageCheckMs, () => {
+      void drop(byAge).finally(checkAge);
+    });
+  };
+  core.cache.onChange('events', () => {
+    if (!busy && filing.bytes > bounds.maxBytes) void drop(bySize);
+  });
+  checkAge();
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}
+
+function happenedMs(event: Event): number {
+  const time = event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp;
+  return Date.parse(time);
+}
+
+/** Those that changed meanwhile happened again just now: they stay. */
+async function remove(core: Core, entries: readonly Entry[]): Promise<void> {
+  const ops = entries.map(({ key, revision }) => ({ key: keyIn(key), value: undefined, ifRevision: revision }));
+  try {
+    if (ops.length > 0) await core.store.commit(ops);
+  } catch (error) {
+    if (!(error instanceof StoreConflict)) throw error;
+    const others = entries.filter((_, index) => index !== error.index);
+    if (others.length > 0)
+      await remove(
+        core,
+        others.filter((entry) => !entry.gone),
+      );
+  }
+}
+const keyIn = (key: Key): string => storeKeyOf('events', key);
