@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
+import { promisify } from 'node:util';
+import { messageOf } from '../../lib/base/errors.ts';
+
+const exec = promisify(execFile);
+
+/**
+ * Makes `ip` an address of this machine, on the loopback interface. It stays when the process ends, so that the next one starts at once.
+ * Rejects with what to do about it when that is not allowed.
+ */
+export async function ensureAddress(ip: string): Promise<void> {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.map(({ address }) => address) ?? []);
+  if (own.includes(ip)) return;
+  try {
+    await exec('ip', ['address', 'replace', `${ip}/32`, 'dev', 'lo'], { timeout: 10_000 });
+  } catch (error) {
+    const why = messageOf(error).trim();
+    throw new Error(
+      `--ensure-address ${ip}: cannot put it on the loopback interface (${why}); run as root, or put it there yourself`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
