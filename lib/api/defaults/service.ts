@@ -45,24 +45,49 @@ function defaultAddresses(spec: MutableJson): void {
   fillText(spec, 'ipFamilyPolicy', 'SingleStack');
 }
 
-/** An update that leaves out the addresses and node ports which the cluster chose keeps them. */
+/**
+ * An update that leaves out the addresses and node ports which the cluster chose keeps them; one that changes the type to
+ * one without them, and merely carries them along, loses them.
+ */
 export function keepServiceAllocations(next: MutableJson, previous: Json): void {
   const spec = inside(next, 'spec');
   const before = objectAt(previous, 'spec');
-  if (spec === undefined || spec['type'] === 'ExternalName') return;
+  if (spec === undefined) return;
+  if (spec['type'] === 'ExternalName') return dropAllocations(spec, before);
+  keepAddress(spec, before);
+  if (spec['type'] === 'ClusterIP') dropNodePorts(spec, before);
+  else keepNodePorts(spec, before);
+}
+
+function keepAddress(spec: MutableJson, before: Json): void {
   const address = textAt(before, 'clusterIP');
-  if (asText(spec['clusterIP']) === '' && listAt(spec, 'clusterIPs').length === 0 && address !== '') {
-    spec['clusterIP'] = address;
-    spec['clusterIPs'] = [...listAt(before, 'clusterIPs')];
-  }
-  if (spec['type'] === 'ClusterIP') return;
+  if (address === '' || asText(spec['clusterIP']) !== '' || listAt(spec, 'clusterIPs').length > 0) return;
+  spec['clusterIP'] = address;
+  spec['clusterIPs'] = [...listAt(before, 'clusterIPs')];
+}
+
+function keepNodePorts(spec: MutableJson, before: Json): void {
   const taken = new Set(each(spec, 'ports').map((port) => port['nodePort']));
   for (const port of each(spec, 'ports')) {
     if (!isAbsent(port['nodePort']) && port['nodePort'] !== 0) continue;
-    const same = objectsAt(before, 'ports').find(
-      (old) => old['port'] === port['port'] && old['protocol'] === port['protocol'],
-    );
+    const same = samePort(port, before);
     if (same === undefined || isAbsent(same['nodePort']) || taken.has(same['nodePort'])) continue;
     port['nodePort'] = same['nodePort'];
   }
 }
+
+function dropNodePorts(spec: MutableJson, before: Json): void {
+  if (before['type'] === 'ClusterIP') return;
+  for (const port of each(spec, 'ports'))
+    if (!isAbsent(port['nodePort']) && samePort(port, before)?.['nodePort'] === port['nodePort'])
+      delete port['nodePort'];
+}
+
+function dropAllocations(spec: MutableJson, before: Json): void {
+  dropNodePorts(spec, before);
+  if (before['type'] === 'ExternalName' || spec['clusterIP'] !== before['clusterIP']) return;
+  for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy']) delete spec[field];
+}
+
+const samePort = (port: Json, before: Json): Json | undefined =>
+  objectsAt(before, 'ports').find((old) => old['port'] === port['port'] && old['protocol'] === port['protocol']);

@@ -344,6 +344,13 @@ describe('api/defaults', () => {
     });
     assert.deepEqual(kept({ type: 'ExternalName', externalName: 'x' }), { type: 'ExternalName', externalName: 'x' });
     assert.deepEqual(kept({ clusterIP: 'None' }), { clusterIP: 'None' });
+    const carried = { ...before.spec, type: 'ClusterIP' };
+    assert.deepEqual(kept(carried), { ...carried, ports: [{ port: 80, protocol: 'TCP' }] });
+    assert.deepEqual(kept({ ...before.spec, type: 'ExternalName', externalName: 'x' }), {
+      type: 'ExternalName',
+      externalName: 'x',
+      ports: [{ port: 80, protocol: 'TCP' }],
+    });
     const pod: MutableJson = { spec: { containers: [] } };
     keepAssigned('pods', pod, { spec: { nodeName: 'n1' } });
     assert.deepEqual(pod, { spec: { containers: [], nodeName: 'n1' } });
