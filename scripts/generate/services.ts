@@ -130,9 +130,9 @@ export function methodTable(root: protobuf.Root): string {
   for (const { name, service } of allServices(root)) {
     lines.push(`  '${name}': {`);
     for (const method of service.methodsArray) {
-      const type = (text: string): string => text.replace(/^troupe\.v1\./, '');
+      const type = (message: protobuf.Type | null): string => message?.fullName.replace(/^\.(troupe\.v1\.)?/, '') ?? '';
       lines.push(
-        `    ${method.name}: { request: '${type(method.requestType)}', reply: '${type(method.responseType)}'` +
+        `    ${method.name}: { request: '${type(method.resolvedRequestType)}', reply: '${type(method.resolvedResponseType)}'` +
           `${method.requestStream ? ', requestStream: true' : ''}${method.responseStream ? ', replyStream: true' : ''} },`,
       );
     }

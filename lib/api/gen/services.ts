@@ -135,14 +135,14 @@ export const services: Readonly<Record<string, Readonly<Record<string, MethodSha
     DeleteCollection: { request: 'DeleteSelectedRequest', reply: 'DeleteCollectionReply' },
   },
   'grpc.health.v1.Health': {
-    Check: { request: 'HealthCheckRequest', reply: 'HealthCheckResponse' },
-    Watch: { request: 'HealthCheckRequest', reply: 'HealthCheckResponse', replyStream: true },
+    Check: { request: 'grpc.health.v1.HealthCheckRequest', reply: 'grpc.health.v1.HealthCheckResponse' },
+    Watch: { request: 'grpc.health.v1.HealthCheckRequest', reply: 'grpc.health.v1.HealthCheckResponse', replyStream: true },
   },
   'grpc.reflection.v1.ServerReflection': {
-    ServerReflectionInfo: { request: 'ServerReflectionRequest', reply: 'ServerReflectionResponse', requestStream: true, replyStream: true },
+    ServerReflectionInfo: { request: 'grpc.reflection.v1.ServerReflectionRequest', reply: 'grpc.reflection.v1.ServerReflectionResponse', requestStream: true, replyStream: true },
   },
   'grpc.reflection.v1alpha.ServerReflection': {
-    ServerReflectionInfo: { request: 'ServerReflectionRequest', reply: 'ServerReflectionResponse', requestStream: true, replyStream: true },
+    ServerReflectionInfo: { request: 'grpc.reflection.v1alpha.ServerReflectionRequest', reply: 'grpc.reflection.v1alpha.ServerReflectionResponse', requestStream: true, replyStream: true },
   },
 };
 

@@ -46,20 +46,19 @@ export function newFanOut(registry: Registry, options: FanOutOptions = {}): FanO
     async *read(topic, fromRevision, signal) {
       if (signal.aborted) return;
       const watch = join(topic, fromRevision);
-      const reader = watch.enter(fromRevision);
+      const reader = watch.enter();
       try {
-        let told = fromRevision;
-        // What the shared watch no longer has, or never had, comes by a watch of one's own until both meet.
-        if (told < watch.floor) {
-          for await (const batch of registry.watch(topic.resource, topic.selection, told, signal)) {
-            yield topic.encode(batch);
-            told = batch.revision;
-            if (told >= watch.floor) break;
+        let hasStarted = watch.start(reader, fromRevision);
+        if (!hasStarted) {
+          // What the shared watch no longer has, or never had, comes by a watch of one's own until both meet.
+          for await (const batch of registry.watch(topic.resource, topic.selection, fromRevision, signal)) {
+            for (const part of portions(batch)) yield topic.encode(part);
+            hasStarted = watch.start(reader, batch.revision);
+            if (hasStarted) break;
           }
           if (signal.aborted) return;
-          if (told < watch.floor) throw new ApiError('ServiceUnavailable', 'the watch ended; watch again');
+          if (!hasStarted) throw new ApiError('ServiceUnavailable', 'the watch ended; watch again');
         }
-        watch.seek(reader, told);
         for (;;) {
           const bytes = await watch.next(reader, signal);
           if (bytes === undefined) return;
@@ -75,18 +74,40 @@ export function newFanOut(registry: Registry, options: FanOutOptions = {}): FanO
   };
 }
 
+/** JSON bytes of changes in one message: below what clients take by default (4 MiB). */
+const messageBytes = 1024 * 1024;
+
+/** A batch in messages of a sane size. Each part but the last tells everything up to just before the next one's first change. */
+export function* portions(batch: WatchBatch): Generator<WatchBatch> {
+  let start = 0;
+  let bytes = 0;
+  for (const [index, { served }] of batch.changes.entries()) {
+    if (index > start && bytes + served.json.length > messageBytes) {
+      yield { revision: served.revision - 1, changes: batch.changes.slice(start, index) };
+      start = index;
+      bytes = 0;
+    }
+    bytes += served.json.length;
+  }
+  yield start === 0 ? batch : { revision: batch.revision, changes: batch.changes.slice(start) };
+}
+
 interface Frame {
   readonly batch: WatchBatch;
   /** The revision up to which everything was told before this frame. */
   readonly after: number;
+  /** The last revision that it tells something of. */
+  readonly last: number;
   readonly size: number;
   /** Encoded when the first reader needs it. */
   bytes: Buffer | undefined;
 }
 
 interface Reader {
-  /** Told up to here. */
-  revision: number;
+  /** The number of its next frame. */
+  next: number;
+  /** It needs nothing up to this revision. */
+  after: number;
   wake: (() => void) | undefined;
 }
 
@@ -101,10 +122,14 @@ class SharedWatch {
   readonly #onEnd: () => void;
   readonly #readers = new Set<Reader>();
   #frames: Frame[] = [];
+  /** The number of the first frame held: frames are numbered from 0 in the order they came. */
+  #first = 0;
   #bytes = 0;
+  /** Who has seen everything up to this revision misses nothing here. */
   #floor: number;
   #head: number;
   #end: Error | undefined;
+  #proceed: (() => void) | undefined;
 
   constructor(
     topic: Topic,
@@ -120,82 +145,64 @@ class SharedWatch {
     void this.#pump(registry, options.fromRevision);
   }
 
-  /** Everything after this revision is still here, or still to come. */
-  get floor(): number {
-    return this.#floor;
-  }
-
-  enter(revision: number): Reader {
-    const reader = { revision, wake: undefined };
+  /** A reader for which the frames held now are kept, within the bound, until it says where it starts. */
+  enter(): Reader {
+    const reader = { next: this.#first, after: 0, wake: undefined };
     this.#readers.add(reader);
     return reader;
   }
 
-  seek(reader: Reader, revision: number): void {
-    reader.revision = revision;
+  /** The reader needs what comes after a revision from here on. False, and nothing done, when some of that is no longer here. */
+  start(reader: Reader, revision: number): boolean {
+    if (revision < this.#floor) return false;
+    reader.after = revision;
+    const index = this.#frames.findIndex((frame) => frame.last > revision);
+    reader.next = this.#first + (index < 0 ? this.#frames.length : index);
+    return true;
   }
 
   leave(reader: Reader): void {
     this.#readers.delete(reader);
     if (this.#readers.size > 0) return;
     this.#aborting.abort();
+    this.#proceed?.();
     this.#onEnd();
   }
 
   /** The next frame for a reader; undefined once aborted. */
   async next(reader: Reader, signal: AbortSignal): Promise<Buffer | undefined> {
-    for (;;) {
-      if (signal.aborted) return undefined;
-      if (reader.revision < this.#floor) {
+    while (!signal.aborted) {
+      if (reader.next < this.#first) {
         throw new ApiError('Expired', `the reader is more than ${this.#maxBytes} bytes of changes behind; list again`);
       }
-      const frame = this.#frames[this.#firstAfter(reader.revision)];
-      if (frame !== undefined) return this.#take(frame, reader);
-      if (this.#end !== undefined) throw this.#end;
-      await this.#somethingNew(reader, signal);
+      const frame = this.#frames[reader.next - this.#first];
+      if (frame !== undefined) {
+        reader.next++;
+        this.#proceed?.();
+        if (frame.last > reader.after) return this.#encoded(frame, reader.after);
+      } else if (this.#end !== undefined) throw this.#end;
+      else await somethingNew(reader, signal);
     }
+    return undefined;
   }
 
-  #take(frame: Frame, reader: Reader): Buffer {
-    const known = reader.revision;
-    reader.revision = frame.batch.revision;
-    if (known <= frame.after) return (frame.bytes ??= this.#topic.encode(frame.batch));
+  #encoded(frame: Frame, after: number): Buffer {
+    if (after <= frame.after) return (frame.bytes ??= this.#topic.encode(frame.batch));
     // The reader starts in the middle of a batch: it gets the rest of it.
-    return this.#topic.encode({
-      revision: frame.batch.revision,
-      changes: frame.batch.changes.filter((change) => change.served.revision > known),
-    });
-  }
-
-  /** The index of the first frame that tells something after a revision. */
-  #firstAfter(revision: number): number {
-    let low = 0;
-    let high = this.#frames.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#frames[middle]?.batch.revision ?? 0) > revision) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  }
-
-  #somethingNew(reader: Reader, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener('abort', wake);
-        reader.wake = undefined;
-        resolve();
-      };
-      reader.wake = wake;
-      signal.addEventListener('abort', wake, { once: true });
-    });
+    const changes = frame.batch.changes.filter((change) => change.served.revision > after);
+    return this.#topic.encode({ revision: frame.batch.revision, changes });
   }
 
   async #pump(registry: Registry, fromRevision: number): Promise<void> {
     const { resource, selection } = this.#topic;
     try {
       for await (const batch of registry.watch(resource, selection, fromRevision, this.#aborting.signal)) {
-        if (batch.revision > this.#head) this.#append(batch);
+        if (batch.revision <= this.#head) continue;
+        for (const part of portions(batch)) this.#append(part);
+        this.#head = batch.revision;
+        this.#forget();
+        this.#wakeAll();
+        await this.#someReaderKeepsUp();
       }
       this.#end = new ApiError('ServiceUnavailable', 'the watch ended; watch again');
     } catch (error) {
@@ -205,31 +212,59 @@ class SharedWatch {
     this.#wakeAll();
   }
 
-  #append(batch: WatchBatch): void {
-    const size = batch.changes.reduce((sum, change) => sum + change.served.json.length + 32, 64);
-    this.#frames.push({ batch, after: this.#head, size, bytes: undefined });
-    this.#bytes += size;
-    this.#head = batch.revision;
-    this.#forget();
-    this.#wakeAll();
+  /**
+   * A reader is slow by comparison with others, not with a history that comes as fast as the store can read: with half the bound in use,
+   * wait until somebody has everything. When nobody gets on, the registry ends its watch by its own bound.
+   */
+  async #someReaderKeepsUp(): Promise<void> {
+    const isWaiting = (): boolean => {
+      const end = this.#first + this.#frames.length;
+      for (const reader of this.#readers) if (reader.next >= end) return false;
+      return this.#bytes > this.#maxBytes / 2 && !this.#aborting.signal.aborted;
+    };
+    while (isWaiting()) {
+      await new Promise<void>((resolve) => (this.#proceed = resolve));
+      this.#forget();
+    }
+    this.#proceed = undefined;
   }
 
-  /** Drops what every reader has, and what the bound forces. */
+  #append(batch: WatchBatch): void {
+    const size = batch.changes.reduce((sum, change) => sum + change.served.json.length + 32, 64);
+    const last = Math.max(batch.revision, batch.changes.at(-1)?.served.revision ?? 0);
+    this.#frames.push({ batch, after: this.#head, last, size, bytes: undefined });
+    this.#bytes += size;
+  }
+
+  /** Drops what every reader has, and what the bound forces; the newest stays for readers who just listed. */
   #forget(): void {
-    let needed = this.#head;
-    for (const reader of this.#readers) needed = Math.min(needed, reader.revision);
+    let needed = this.#first + this.#frames.length - 1;
+    for (const reader of this.#readers) needed = Math.min(needed, reader.next);
     let count = 0;
-    for (const frame of this.#frames) {
-      if (frame.batch.revision > needed && this.#bytes <= this.#maxBytes) break;
-      if (count === this.#frames.length - 1) break; // the newest stays, for readers who just listed
+    for (const frame of this.#frames.slice(0, -1)) {
+      if (this.#first + count >= needed && this.#bytes <= this.#maxBytes) break;
       this.#bytes -= frame.size;
-      this.#floor = frame.batch.revision;
+      this.#floor = frame.last;
       count++;
     }
-    if (count > 0) this.#frames = this.#frames.slice(count);
+    if (count === 0) return;
+    this.#frames = this.#frames.slice(count);
+    this.#first += count;
   }
 
   #wakeAll(): void {
     for (const reader of this.#readers) reader.wake?.();
   }
+}
+
+function somethingNew(reader: Reader, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      signal.removeEventListener('abort', wake);
+      reader.wake = undefined;
+      resolve();
+    };
+    reader.wake = wake;
+    signal.addEventListener('abort', wake, { once: true });
+  });
 }

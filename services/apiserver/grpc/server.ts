@@ -1,5 +1,6 @@
+import { setMaxListeners } from 'node:events';
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOptions } from '@grpc/grpc-js';
 import type { Meter, Tracer } from '@opentelemetry/api';
 import { services } from '../../../lib/api/gen/services.ts';
 import { systemClock, type Clock } from '../../../lib/base/clock.ts';
@@ -46,9 +47,12 @@ const windowBytes = 8 * 1024 * 1024;
 /** The gRPC door: the services of `proto/` over a registry, with health and reflection. */
 export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {}): GrpcServer {
   const { clock = systemClock, stallMs = 30_000, maxBehindBytes, drainMs = 3_000, meter, tracer } = options;
+  // What the library has to say comes as errors too; its own lines on stderr have no form.
+  if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
   const server = new Server(serverOptions);
   widenWindows(server);
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal); // every call under way listens
   const call: CallOptions = {
     metrics: newCallMetrics(meter, () => clock.monotonic()),
     stopping: stopping.signal,

@@ -247,8 +247,7 @@ function objectIn({ object }: WriteRequest): Json {
 /** An object with the apiVersion and kind that its message does not hold. */
 const complete = (kind: string, object: Json): Json => ({ ...typeOf(kind), ...object });
 
-const metadataOf = (object: Json): { readonly namespace?: string; readonly name?: string } =>
-  (object.metadata ?? {});
+const metadataOf = (object: Json): { readonly namespace?: string; readonly name?: string } => object.metadata ?? {};
 
 function keyOfObject(resource: Resource, object: Json): string {
   const { namespace = '', name = '' } = metadataOf(object);
