@@ -37,7 +37,7 @@ export type Action =
   /** Nothing of the pod is left here: the API may forget it. */
   | { readonly type: 'confirmDeletion' };
 
-export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'sandboxLost' | 'podEnded';
+export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'imageChanged' | 'sandboxLost' | 'podEnded';
 
 export interface Decision {
   readonly actions: readonly Action[];
@@ -135,10 +135,12 @@ function advance(
       else turn.act({ type: 'start', kind, container, attempt: plan.attempt, crashes: plan.crashes });
       return;
     case 'running': {
-      if (state.probes.get(plan.current.is.id)?.alive !== false) return;
-      const seconds = container.livenessProbe?.terminationGracePeriodSeconds;
-      const graceMs = seconds === undefined ? graceMsOf(state) : seconds * 1000;
-      stopAll(state, [plan.current], { deadlineMs: nowMs + graceMs, nowMs, why: 'unhealthy', turn });
+      const healthy = state.probes.get(plan.current.is.id)?.alive !== false;
+      const changed = plan.current.is.image !== container.image;
+      if (healthy && !changed) return;
+      const seconds = healthy ? undefined : container.livenessProbe?.terminationGracePeriodSeconds;
+      const deadlineMs = nowMs + (seconds === undefined ? graceMsOf(state) : seconds * 1000);
+      stopAll(state, [plan.current], { deadlineMs, nowMs, why: healthy ? 'imageChanged' : 'unhealthy', turn });
       return;
     }
     case 'backOff':

@@ -4,8 +4,8 @@ import { quantityIn } from './resource-amount.ts';
 
 /** Fetches what a pod's configuration names, from its own namespace. Undefined where there is none. */
 export interface ConfigReader {
-  configMap(name: string): Promise<ConfigMap | undefined>;
-  secret(name: string): Promise<Secret | undefined>;
+  readonly configMap: (name: string) => Promise<ConfigMap | undefined>;
+  readonly secret: (name: string) => Promise<Secret | undefined>;
   readonly podIp: string;
   readonly hostIp: string;
   readonly node: { readonly cpuMilli: number; readonly memoryBytes: number };

@@ -1,0 +1,25 @@
+import type { Histogram, Counter, Meter } from '@opentelemetry/api';
+
+/** What an agent counts and measures. */
+export interface AgentMetrics {
+  readonly actions: Counter;
+  readonly actionSeconds: Histogram;
+  /** From the moment the agent first saw a pod until all its containers had started. */
+  readonly podStartSeconds: Histogram;
+  readonly restarts: Counter;
+  readonly probeFailures: Counter;
+  readonly pulls: Counter;
+  readonly statusWrites: Counter;
+}
+
+export const agentMetrics = (meter: Meter): AgentMetrics => ({
+  actions: meter.createCounter('troupe_agent_actions', { description: 'Steps done for pods, by type and outcome' }),
+  actionSeconds: meter.createHistogram('troupe_agent_action_seconds', { description: 'How long steps took, by type' }),
+  podStartSeconds: meter.createHistogram('troupe_agent_pod_start_seconds', {
+    description: 'From first seeing a pod until all its containers had started',
+  }),
+  restarts: meter.createCounter('troupe_agent_container_restarts', { description: 'Containers started again' }),
+  probeFailures: meter.createCounter('troupe_agent_probe_failures', { description: 'Failed probes, by kind' }),
+  pulls: meter.createCounter('troupe_agent_image_pulls', { description: 'Image pulls, by outcome' }),
+  statusWrites: meter.createCounter('troupe_agent_status_writes', { description: 'Pod statuses sent, by outcome' }),
+});

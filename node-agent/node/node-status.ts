@@ -1,0 +1,86 @@
+import { isDeepStrictEqual } from 'node:util';
+import { rfc3339 } from '../../lib/base/clock.ts';
+import { bytesQuantity, milliQuantity } from '../../lib/api/quantity.ts';
+import type { Node, NodeCondition, NodeStatus } from '../../lib/api/objects.ts';
+import { withCondition } from '../../lib/api/pods.ts';
+
+/** What there is to say of a machine. */
+export interface Machine {
+  readonly name: string;
+  readonly hostIp: string;
+  readonly cpuMilli: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly maxPods: number;
+  readonly info: Readonly<Record<string, string>>;
+  readonly arch: string;
+}
+
+/** How it is doing. Each is undefined when all is well, else says why not. */
+export interface Health {
+  readonly engine: string | undefined;
+  readonly network: string | undefined;
+  readonly memory: string | undefined;
+  readonly disk: string | undefined;
+  readonly processes: string | undefined;
+}
+
+/** The labels that scheduling relies on; others on the Node stay. */
+export const nodeLabels = (machine: Machine): Readonly<Record<string, string>> => ({
+  'kubernetes.io/hostname': machine.name,
+  'kubernetes.io/os': 'linux',
+  'kubernetes.io/arch': machine.arch,
+});
+
+/**
+ * The node's status as its agent asserts it, on top of what the API has. Times move only with what they tell, so that
+ * an unchanged node is never written; the same object comes back when nothing is to be said.
+ */
+export function nodeStatus(before: Node, machine: Machine, health: Health, nowMs: number): NodeStatus {
+  const resources = {
+    cpu: milliQuantity(machine.cpuMilli),
+    memory: bytesQuantity(machine.memoryBytes),
+    'ephemeral-storage': bytesQuantity(machine.diskBytes),
+    pods: String(machine.maxPods),
+  };
+  let conditions = before.status.conditions ?? [];
+  for (const condition of conditionsOf(health)) {
+    const old = conditions.find((candidate) => candidate.type === condition.type);
+    const lastHeartbeatTime =
+      old?.status === condition.status && old.lastHeartbeatTime !== undefined ? old.lastHeartbeatTime : rfc3339(nowMs);
+    conditions = withCondition<NodeCondition>(conditions, { ...condition, lastHeartbeatTime }, nowMs);
+  }
+  const status: NodeStatus = {
+    ...before.status,
+    capacity: resources,
+    allocatable: resources,
+    conditions,
+    addresses: [
+      { type: 'InternalIP', address: machine.hostIp },
+      { type: 'Hostname', address: machine.name },
+    ],
+    nodeInfo: { ...before.status.nodeInfo, ...machine.info },
+  };
+  return isDeepStrictEqual(status, before.status) ? before.status : status;
+}
+
+function conditionsOf(health: Health): readonly NodeCondition[] {
+  const pressure = (type: string, why: string | undefined, [bad, good]: readonly [string, string]): NodeCondition => ({
+    type,
+    status: why === undefined ? 'False' : 'True',
+    reason: why === undefined ? good : bad,
+    message: why ?? '',
+  });
+  return [
+    pressure('MemoryPressure', health.memory, ['AgentHasInsufficientMemory', 'AgentHasSufficientMemory']),
+    pressure('DiskPressure', health.disk, ['AgentHasDiskPressure', 'AgentHasNoDiskPressure']),
+    pressure('PIDPressure', health.processes, ['AgentHasInsufficientPID', 'AgentHasSufficientPID']),
+    pressure('NetworkUnavailable', health.network, ['NoPodRange', 'PodRangeInUse']),
+    {
+      type: 'Ready',
+      status: health.engine === undefined && health.network === undefined ? 'True' : 'False',
+      reason: health.engine === undefined && health.network === undefined ? 'AgentReady' : 'AgentNotReady',
+      message: health.engine ?? health.network ?? 'the agent can run pods',
+    },
+  ];
+}

@@ -1,0 +1,287 @@
+import type { Container } from '../lib/api/objects.ts';
+import { keyOf } from '../lib/api/keys.ts';
+import { hostPortsOf } from '../lib/api/pods.ts';
+import { hasReason, messageOf } from '../lib/base/errors.ts';
+import { configReader, environmentOf } from './config-reader.ts';
+import { containerSpec, sandboxSpec } from './container-spec.ts';
+import { ConfigMissing } from './environment.ts';
+import { inspect } from './inspect-container.ts';
+import type { ContainerKind, PodContainer } from './labels.ts';
+import type { PortMapping } from './network/pod-network.ts';
+import { podReference, type AgentParts } from './parts.ts';
+import { podFiles } from './pod-files.ts';
+import type { PodMemory } from './pod-memory.ts';
+import { VolumeError } from './pod-storage.ts';
+import type { Action } from './reconcile.ts';
+import { RuntimeError } from './runtime/runtime.ts';
+import { runHook, stopContainer } from './stop-container.ts';
+
+/**
+ * Does one action. Resolves to whether something changed that calls for another look at once; what goes on by itself (pulls,
+ * stops) wakes the pod when it is over. What the pod's own configuration is to blame for becomes a setback; what is the
+ * node's (no engine, no API) is thrown, and tried again by the worker.
+ */
+export async function perform(
+  parts: AgentParts,
+  memory: PodMemory,
+  action: Action,
+  wake: () => void,
+): Promise<boolean> {
+  switch (action.type) {
+    case 'prepareVolumes':
+      return prepareVolumes(parts, memory);
+    case 'startSandbox':
+      return startSandbox(parts, memory, action.attempt);
+    case 'attachNetwork':
+      await attach(parts, memory, action.sandbox, true);
+      return true;
+    case 'removeSandbox':
+      if (!isOnHost(memory)) await parts.network.detach(memory.uid);
+      memory.attached = isOnHost(memory);
+      await parts.runtime.remove(action.sandbox.is.id);
+      memory.forget(action.sandbox.is.id);
+      return true;
+    case 'pull':
+      pull(parts, memory, action.container, wake);
+      return true;
+    case 'start':
+      return start(parts, memory, action, wake);
+    case 'stop':
+      stopContainer(parts, memory, action, wake);
+      return false;
+    case 'kill':
+      await parts.runtime.kill(action.container.is.id, 'SIGKILL');
+      return false; // its death is told by the engine
+    case 'remove':
+      await parts.runtime.remove(action.container.is.id);
+      memory.forget(action.container.is.id);
+      return true;
+    case 'removeVolumes':
+      await parts.storage.remove(memory.uid);
+      memory.volumesRemoved = true;
+      return true;
+    case 'confirmDeletion':
+      await confirmDeletion(parts, memory);
+      return true;
+  }
+}
+
+const isOnHost = (memory: PodMemory): boolean => memory.pod.spec.hostNetwork === true;
+
+async function prepareVolumes(parts: AgentParts, memory: PodMemory): Promise<boolean> {
+  const { pod } = memory;
+  try {
+    await parts.storage.prepare(pod, configReader(parts, pod, pod.status.podIP ?? ''));
+  } catch (error) {
+    if (!(error instanceof VolumeError) && !(error instanceof ConfigMissing)) throw error;
+    parts.telling.event(podReference(pod), 'Warning', 'FailedMount', error.message);
+    memory.failed('', { reason: 'ContainerCreating', message: error.message, atMs: parts.clock.now() });
+    return true;
+  }
+  memory.volumesReady = true;
+  memory.setbacks.delete('');
+  return true;
+}
+
+async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: number): Promise<boolean> {
+  const { pod } = memory;
+  const ip = isOnHost(memory) ? undefined : parts.network.reserve(memory.uid);
+  await parts.storage.writeFiles(pod, podFiles(pod, ip ?? parts.node.hostIp, parts.dns));
+  const id = await parts.runtime.create(sandboxSpec(pod, attempt, ip, parts.infraImage));
+  const early = createEarly(parts, memory, id, ip);
+  await parts.runtime.start(id);
+  const sandbox = await inspect(parts, memory, id);
+  if (sandbox?.is.state === 'running' && !isOnHost(memory)) await attach(parts, memory, sandbox, false);
+  await early;
+  memory.setbacks.delete('');
+  return true;
+}
+
+/** A container can be created, though not started, while its sandbox starts: that saves its pod some 20 ms. */
+async function createEarly(
+  parts: AgentParts,
+  memory: PodMemory,
+  sandboxId: string,
+  ip: string | undefined,
+): Promise<void> {
+  const { pod } = memory;
+  const isFirst = [...memory.containers.values()].every((container) => container.kind === 'sandbox');
+  if (!isFirst || !memory.volumesReady || (pod.spec.initContainers ?? []).length > 0) return;
+  for (const container of pod.spec.containers) {
+    if (container.imagePullPolicy === 'Always' || pod.status.containerStatuses !== undefined) continue;
+    const wish = { kind: 'container' as const, container, attempt: 0, crashes: 0 };
+    try {
+      memory.created.set(
+        `${container.name}_0`,
+        await create(parts, memory, wish, { sandboxId, ip: ip ?? parts.node.hostIp }),
+      );
+    } catch {
+      return; // the real start meets the same, and tells
+    }
+  }
+}
+
+async function attach(parts: AgentParts, memory: PodMemory, sandbox: PodContainer, adopted: boolean): Promise<void> {
+  const { pid } = sandbox.is;
+  const ip = sandbox.ip ?? parts.network.reserve(memory.uid);
+  if (pid === undefined) throw new RuntimeError('CannotStart', `the sandbox of ${keyOf(memory.pod)} has no process`);
+  await parts.network.attach({ podUid: memory.uid, ip, pid, hostPorts: portMappings(memory), adopted });
+  memory.attached = true;
+}
+
+const portMappings = ({ pod }: PodMemory): readonly PortMapping[] =>
+  hostPortsOf(pod.spec).map((hostPort) => {
+    const port = [...(pod.spec.initContainers ?? []), ...pod.spec.containers]
+      .flatMap((container) => container.ports ?? [])
+      .find((candidate) => candidate.hostPort === hostPort.port && candidate.protocol === hostPort.protocol);
+    return { ...hostPort, containerPort: port?.containerPort ?? hostPort.port };
+  });
+
+// ---- Images ------------------------------------------------------------------------------------
+
+function pull(parts: AgentParts, memory: PodMemory, container: Container, wake: () => void): void {
+  const { telling, clock, metrics } = parts;
+  const { name, image } = container;
+  const about = podReference(memory.pod, name);
+  const beganMs = clock.monotonic();
+  memory.images.set(name, 'pulling');
+  telling.event(about, 'Normal', 'Pulling', `Pulling image "${image}"`);
+  const stop = AbortSignal.any([memory.ending.signal, parts.signal]);
+  parts.puller
+    .pull(image, stop)
+    .then(
+      () => {
+        memory.images.set(name, 'present');
+        memory.setbacks.delete(name);
+        metrics.pulls.add(1, { outcome: 'ok' });
+        const seconds = ((clock.monotonic() - beganMs) / 1000).toFixed(1);
+        telling.event(about, 'Normal', 'Pulled', `Successfully pulled image "${image}" in ${seconds}s`);
+      },
+      (error: unknown) => {
+        memory.images.set(name, 'absent');
+        metrics.pulls.add(1, { outcome: 'failed' });
+        if (stop.aborted) return;
+        const message = `Failed to pull image "${image}": ${messageOf(error)}`;
+        memory.failed(name, { reason: 'ErrImagePull', message, atMs: clock.now() });
+        telling.event(about, 'Warning', 'Failed', message);
+      },
+    )
+    .finally(wake);
+}
+
+// ---- Containers --------------------------------------------------------------------------------
+
+interface Start {
+  readonly kind: ContainerKind;
+  readonly container: Container;
+  readonly attempt: number;
+  readonly crashes: number;
+}
+
+async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: () => void): Promise<boolean> {
+  const { container, attempt } = wish;
+  const { telling, runtime } = parts;
+  const about = podReference(memory.pod, container.name);
+  const sandbox = memory.sandbox();
+  if (sandbox === undefined) return true;
+  const known = memory.created.get(`${container.name}_${attempt}`);
+  memory.created.delete(`${container.name}_${attempt}`);
+  let id: string;
+  try {
+    id =
+      known ?? (await create(parts, memory, wish, { sandboxId: sandbox.is.id, ip: sandbox.ip ?? parts.node.hostIp }));
+  } catch (error) {
+    return cannotCreate(parts, memory, container, error);
+  }
+  if (container.imagePullPolicy !== 'Always' && memory.images.get(container.name) === undefined) {
+    telling.event(about, 'Normal', 'Pulled', `Container image "${container.image}" already present on machine`);
+  }
+  telling.event(about, 'Normal', 'Created', `Created container ${container.name}`);
+  try {
+    await runtime.start(id);
+  } catch (error) {
+    if (!(error instanceof RuntimeError) || error.code !== 'CannotStart') throw error;
+    telling.event(about, 'Warning', 'Failed', `Error: failed to start container "${container.name}": ${error.message}`);
+    await inspect(parts, memory, id); // the engine remembers what went wrong: it counts as a crash
+    return true;
+  }
+  memory.setbacks.delete(container.name);
+  memory.images.delete(container.name);
+  const started = await inspect(parts, memory, id);
+  if (attempt > 0) parts.metrics.restarts.add(1);
+  telling.event(about, 'Normal', 'Started', `Started container ${container.name}`);
+  if (started !== undefined && container.lifecycle?.postStart !== undefined) afterStart(parts, memory, started, wake);
+  return true;
+}
+
+async function create(
+  parts: AgentParts,
+  memory: PodMemory,
+  wish: Start,
+  sandbox: { readonly sandboxId: string; readonly ip: string },
+): Promise<string> {
+  const { pod } = memory;
+  const { container, attempt } = wish;
+  const environment = await environmentOf(parts, pod, container, sandbox.ip);
+  const mounts = await parts.storage.mounts(pod, container, attempt);
+  const nodeMemoryBytes = parts.node.memoryBytes;
+  return parts.runtime.create(
+    containerSpec(pod, { ...wish, sandboxId: sandbox.sandboxId, environment, mounts, nodeMemoryBytes }),
+  );
+}
+
+/** What keeps a container from being created, told in the words that people look for. */
+function cannotCreate(parts: AgentParts, memory: PodMemory, container: Container, error: unknown): boolean {
+  const { name, image, imagePullPolicy } = container;
+  const isMissing = error instanceof RuntimeError && error.code === 'ImageNotFound';
+  if (isMissing && imagePullPolicy !== 'Never') {
+    memory.images.set(name, 'absent'); // the next look pulls it
+    return true;
+  }
+  const reason = isMissing
+    ? 'ErrImageNeverPull'
+    : error instanceof ConfigMissing
+      ? 'CreateContainerConfigError'
+      : error instanceof VolumeError || (error instanceof RuntimeError && error.code === 'CannotCreate')
+        ? /invalid reference format/i.test(error.message)
+          ? 'InvalidImageName'
+          : 'CreateContainerError'
+        : undefined;
+  if (reason === undefined) throw error;
+  const message = isMissing
+    ? `container image "${image}" is not on this node, and its pull policy is Never`
+    : messageOf(error);
+  memory.failed(name, { reason, message, atMs: parts.clock.now() });
+  parts.telling.event(podReference(memory.pod, name), 'Warning', 'Failed', `Error: ${message}`);
+  return true;
+}
+
+function afterStart(parts: AgentParts, memory: PodMemory, started: PodContainer, wake: () => void): void {
+  const { pod } = memory;
+  const container = pod.spec.containers.find((candidate) => candidate.name === started.name);
+  const hook = container?.lifecycle?.postStart;
+  if (container === undefined || hook === undefined) return;
+  void runHook(parts, {
+    hook,
+    container,
+    containerId: started.is.id,
+    podIp: pod.status.podIP ?? started.ip ?? '',
+  }).then((outcome) => {
+    if (outcome.ok) return;
+    parts.telling.event(podReference(pod, container.name), 'Warning', 'FailedPostStartHook', outcome.message);
+    const deadlineMs = parts.clock.now() + pod.spec.terminationGracePeriodSeconds * 1000;
+    stopContainer(parts, memory, { container: started, deadlineMs, why: 'unhealthy' }, wake);
+  });
+}
+
+async function confirmDeletion(parts: AgentParts, memory: PodMemory): Promise<void> {
+  const { pod, uid } = memory;
+  await parts.statuses.settled(uid, 1_000); // how it ended is told before it is gone
+  try {
+    await parts.client.delete('pods', keyOf(pod), { gracePeriodSeconds: 0, preconditions: { uid } });
+  } catch (error) {
+    if (!hasReason(error, 'NotFound', 'Conflict')) throw error; // gone, or another of the same name by now
+  }
+  memory.gone = true;
+  parts.pods.wroteDeletion(pod);
+}

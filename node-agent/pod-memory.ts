@@ -1,0 +1,101 @@
+import { isDeleting } from '../lib/api/pods.ts';
+import type { Pod } from '../lib/api/objects.ts';
+import { backoffMs } from '../lib/base/backoff.ts';
+import type { PodContainer } from './labels.ts';
+import { crashDelayMs, type PodState, type Setback } from './plan.ts';
+import type { ContainerProbes } from './probes/container-probes.ts';
+
+/**
+ * What the agent holds in mind of one pod. After a restart of the agent it is built again from the engine, the pod's
+ * folder and the API: nothing in it is the only copy of anything that matters.
+ */
+export class PodMemory {
+  readonly uid: string;
+  pod: Pod;
+  gone = false;
+  endingSinceMs: number | undefined;
+  attached = false;
+  volumesReady = false;
+  volumesRemoved = false;
+  readonly containers = new Map<string, PodContainer>();
+  readonly setbacks = new Map<string, Setback>();
+  readonly images = new Map<string, 'absent' | 'pulling' | 'present'>();
+  readonly stopping = new Map<string, { readonly deadlineMs: number }>();
+  readonly probes = new Map<string, ContainerProbes>();
+  readonly messages = new Map<string, string>();
+  /** Containers that were created while their sandbox started: name and attempt to id. */
+  readonly created = new Map<string, string>();
+
+  /** Aborted when the pod must end: what was only for its start is given up. */
+  readonly ending = new AbortController();
+
+  constructor(pod: Pod) {
+    this.uid = pod.metadata.uid;
+    this.pod = pod;
+  }
+
+  /** Takes over what the API says; undefined: it has the pod no more. */
+  heard(pod: Pod | undefined, nowMs: number): void {
+    if (pod === undefined) this.gone = true;
+    else this.pod = pod;
+    if (!this.gone && !isDeleting(this.pod)) return;
+    this.endingSinceMs ??= nowMs;
+    this.ending.abort(new Error('the pod is being deleted'));
+  }
+
+  /** The newest sandbox. */
+  sandbox(): PodContainer | undefined {
+    return [...this.containers.values()]
+      .filter((container) => container.kind === 'sandbox')
+      .toSorted((a, b) => b.attempt - a.attempt)[0];
+  }
+
+  file(container: PodContainer): void {
+    this.containers.set(container.is.id, container);
+    if (container.kind === 'sandbox' && container.is.state === 'exited') this.attached = false;
+  }
+
+  forget(id: string): void {
+    this.containers.delete(id);
+    this.messages.delete(id);
+    this.stopping.delete(id);
+    this.probes.get(id)?.close();
+    this.probes.delete(id);
+  }
+
+  failed(name: string, failure: { readonly reason: string; readonly message: string; readonly atMs: number }): Setback {
+    const failures = (this.setbacks.get(name)?.failures ?? 0) + 1;
+    // What an image lacks takes people to mend; what a configuration lacks is often created a moment later.
+    const delayMs =
+      failure.reason === 'ErrImagePull'
+        ? crashDelayMs(failures)
+        : backoffMs(failures - 1, { firstMs: 1_000, maxMs: 60_000, jitter: 0 });
+    const setback = { ...failure, failures, retryAtMs: failure.atMs + delayMs };
+    this.setbacks.set(name, setback);
+    return setback;
+  }
+
+  /** Everything as plain data, for decisions. */
+  state(at: { readonly networkReady: boolean; readonly hostIp: string }): PodState {
+    const all = [...this.containers.values()].sort((a, b) => b.attempt - a.attempt);
+    const sandboxes = all.filter((container) => container.kind === 'sandbox');
+    const onHost = this.pod.spec.hostNetwork === true;
+    return {
+      pod: this.pod,
+      gone: this.gone,
+      endingSinceMs: this.endingSinceMs,
+      sandbox: sandboxes[0],
+      oldSandboxes: sandboxes.slice(1),
+      containers: all.filter((container) => container.kind !== 'sandbox'),
+      networkReady: onHost || at.networkReady,
+      attached: onHost || this.attached,
+      volumesReady: this.endingSinceMs === undefined ? this.volumesReady : !this.volumesRemoved,
+      setbacks: this.setbacks,
+      images: this.images,
+      stopping: this.stopping,
+      probes: new Map([...this.probes].map(([id, probes]) => [id, probes.verdict])),
+      messages: this.messages,
+      hostIp: at.hostIp,
+    };
+  }
+}

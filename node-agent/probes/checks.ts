@@ -1,0 +1,150 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
+import type { Container, HttpGetAction, IntOrString, ProbeHandler } from '../../lib/api/objects.ts';
+import { messageOf } from '../../lib/base/errors.ts';
+import type { ContainerRuntime } from '../runtime/runtime.ts';
+
+export interface Outcome {
+  readonly ok: boolean;
+  /** Why not, for a person. */
+  readonly message: string;
+}
+
+export interface Target {
+  readonly containerId: string;
+  readonly container: Container;
+  readonly podIp: string;
+}
+
+/** Does one check or hook. Never rejects: what cannot be done has failed. */
+export type Checker = (handler: ProbeHandler, target: Target, timeoutMs: number) => Promise<Outcome>;
+
+/** Checks over the network and inside containers (F74, F75, F76). */
+export function newChecker(runtime: Pick<ContainerRuntime, 'exec'>): Checker {
+  return async (handler, target, timeoutMs) => {
+    try {
+      if (handler.exec !== undefined) return await checkExec(runtime, handler.exec.command ?? [], target, timeoutMs);
+      if (handler.httpGet !== undefined) return await checkHttp(handler.httpGet, target, timeoutMs);
+      if (handler.tcpSocket !== undefined) return await checkTcp(handler.tcpSocket, target, timeoutMs);
+      return { ok: false, message: 'gRPC probes are not supported by this node; use exec, httpGet or tcpSocket' };
+    } catch (error) {
+      return { ok: false, message: messageOf(error) };
+    }
+  };
+}
+
+async function checkExec(
+  runtime: Pick<ContainerRuntime, 'exec'>,
+  command: readonly string[],
+  { containerId }: Target,
+  timeoutMs: number,
+): Promise<Outcome> {
+  const result = await runtime.exec(containerId, command, timeoutMs);
+  if (result.timedOut)
+    return { ok: false, message: `command "${command.join(' ')}" timed out after ${timeoutMs / 1000} s` };
+  return { ok: result.exitCode === 0, message: result.output.trim().slice(0, 1024) || `exit code ${result.exitCode}` };
+}
+
+function checkTcp(
+  { port, host }: { port: IntOrString; host?: string },
+  target: Target,
+  timeoutMs: number,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const socket = connect({ port: portOf(port, target.container), host: hostOf(host, target) });
+    const end = (ok: boolean, message: string): void => {
+      resolve({ ok, message });
+      socket.destroy();
+    };
+    socket.setTimeout(timeoutMs, () => {
+      end(false, `no connection within ${timeoutMs / 1000} s`);
+    });
+    socket.once('connect', () => {
+      end(true, 'connected');
+    });
+    socket.once('error', (error) => {
+      end(false, error.message);
+    });
+  });
+}
+
+const maxRedirects = 10;
+const maxBodyBytes = 10 * 1024;
+
+/** One deadline for all: redirects (followed on the same host only) share the time-out. */
+async function checkHttp(action: HttpGetAction, target: Target, timeoutMs: number): Promise<Outcome> {
+  const host = hostOf(action.host, target);
+  const stop = AbortSignal.timeout(timeoutMs);
+  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.32', accept: '*/*', connection: 'close' };
+  for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
+  let url = new URL(
+    `${action.scheme.toLowerCase()}://${host.includes(':') ? `[${host}]` : host}:${portOf(action.port, target.container)}`,
+  );
+  url = new URL(action.path === '' ? '/' : action.path, url);
+  for (let redirects = 0; ; redirects++) {
+    const { status, location, body } = await get(url, headers, stop).catch((error: unknown) => {
+      throw stop.aborted
+        ? new Error(`no answer from ${url.href} within ${timeoutMs / 1000} s`, { cause: error })
+        : error;
+    });
+    const next = status >= 300 && status < 400 && location !== undefined ? new URL(location, url) : undefined;
+    if (next === undefined || next.hostname !== url.hostname || redirects === maxRedirects) {
+      const ok = status >= 200 && status < 400;
+      return {
+        ok,
+        message: ok
+          ? `HTTP ${status}`
+          : `HTTP probe failed with statuscode: ${status}${body === '' ? '' : `: ${body}`}`,
+      };
+    }
+    url = next;
+  }
+}
+
+interface HttpAnswer {
+  readonly status: number;
+  readonly location: string | undefined;
+  readonly body: string;
+}
+
+function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const onAnswer = (response: IncomingMessage): void => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        if (body.length < maxBodyBytes) body += text;
+      });
+      response.once('error', reject);
+      response.once('end', () => {
+        resolve({
+          status: response.statusCode ?? 0,
+          location: response.headers.location,
+          body: body.slice(0, 200).trim(),
+        });
+      });
+    };
+    // A certificate says nothing about health, and pods have their own.
+    const options = { headers, signal, agent: false } as const;
+    const asked =
+      url.protocol === 'https:'
+        ? httpsRequest(url, { ...options, rejectUnauthorized: false }, onAnswer)
+        : httpRequest(url, options, onAnswer);
+    asked.once('error', reject);
+    asked.end();
+  });
+}
+
+const hostOf = (host: string | undefined, target: Target): string =>
+  host === undefined || host === '' ? target.podIp : host;
+
+/** A number, or the name of one of the container's ports. */
+export function portOf(port: IntOrString, container: Container): number {
+  if (typeof port === 'number') return port;
+  const named = container.ports?.find((candidate) => candidate.name === port)?.containerPort;
+  const number = named ?? Number(port);
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`container "${container.name}" has no port named "${port}"`);
+  return number;
+}

@@ -1,0 +1,40 @@
+import type { Probe } from '../../lib/api/objects.ts';
+
+/** How one probe of one container stands. */
+export interface Progress {
+  /** What the probe says for now; it changes only when a threshold is reached. */
+  readonly passing: boolean;
+  /** Outcomes in a row. */
+  readonly successes: number;
+  readonly failures: number;
+  /** So many failures in a row that the threshold is reached. */
+  readonly failed: boolean;
+  /** Until the first success, or for the length of one period, it is tried often and failures do not count. */
+  readonly eager: boolean;
+}
+
+/** How often an eager probe is tried: a pod should serve as soon as it can (demand D2). */
+export const eagerEveryMs = 100;
+
+export const firstProgress = (passing: boolean, eager: boolean): Progress => ({
+  passing,
+  successes: 0,
+  failures: 0,
+  failed: false,
+  eager,
+});
+
+/** The progress after one more outcome, `sinceFirstMs` after the first try. */
+export function advance(progress: Progress, ok: boolean, probe: Probe, sinceFirstMs: number): Progress {
+  const eager = progress.eager && !ok && sinceFirstMs < probe.periodSeconds * 1000;
+  if (!ok && progress.eager) return { ...progress, successes: 0, eager };
+  const successes = ok ? progress.successes + 1 : 0;
+  const failures = ok ? 0 : progress.failures + 1;
+  const failed = failures >= probe.failureThreshold;
+  const passing = successes >= probe.successThreshold || (progress.passing && !failed);
+  return { passing, successes, failures, failed, eager };
+}
+
+/** From the start of one try to the start of the next. */
+export const intervalMs = (progress: Progress, probe: Probe): number =>
+  progress.eager ? eagerEveryMs : probe.periodSeconds * 1000;
