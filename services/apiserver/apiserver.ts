@@ -1,0 +1,69 @@
+import type { ServiceContext } from '../../lib/base/lifecycle.ts';
+import { connectBus } from '../../lib/bus/nats-bus.ts';
+import { parsePortRange, parseServiceCidr, type apiserverOptions } from './config.ts';
+import { newGrpcServer } from './grpc/server.ts';
+import { newRegistry } from './registry/index.ts';
+import { startRelay } from './relay/relay.ts';
+import { LmdbStore } from './store/lmdb.ts';
+import { MemoryStore } from './store/memory.ts';
+import type { Store } from './store/store.ts';
+
+type Context = ServiceContext<typeof apiserverOptions>;
+
+/** A commit that waits longer than this for the disk makes the process not ready. */
+const stuckMs = 5_000;
+
+/** The store, the rules over it, the door, and the relay that tells the bus. Released in reverse order. */
+export async function startApiserver(context: Context): Promise<void> {
+  const { config, log, clock, telemetry } = context;
+  const store = openStore(context);
+  context.onStop('store', () => store.close());
+  const registry = await newRegistry({
+    store,
+    clock,
+    log,
+    meter: telemetry.meter,
+    serviceCidr: parseServiceCidr(config.serviceCidr),
+    nodePorts: parsePortRange(config.nodePorts),
+    events: { maxBytes: config.eventsBytes, maxAgeMs: config.eventsAge * 1000 },
+  });
+  context.onStop('registry', () => registry.close());
+  startRelaying(context, store);
+  const door = newGrpcServer(registry, { meter: telemetry.meter, tracer: telemetry.tracer, clock });
+  const address = await door.start(config.listen);
+  context.onStop('grpc', () => door.stop());
+  log.info({ address, data: config.data, revision: registry.cache.revision }, 'serving');
+}
+
+function openStore({ config, clock, telemetry }: Context): Store {
+  if (config.store === 'memory') return new MemoryStore({ clock });
+  const store = new LmdbStore({
+    folder: config.data,
+    clock,
+    meter: telemetry.meter,
+    maxBytes: config.storeMaxBytes,
+    history: { maxAgeMs: config.historyAge * 1000, maxBytes: config.historyBytes },
+  });
+  telemetry.ready('store', () => {
+    const waitingMs = store.waitingMs();
+    return waitingMs < stuckMs ? undefined : `a commit has waited ${Math.round(waitingMs / 1000)} s for the disk`;
+  });
+  return store;
+}
+
+/** With the bus away the API goes on; the relay publishes from the store's history when it is back. */
+function startRelaying(context: Context, store: Store): void {
+  const { config, log, clock, telemetry, signal } = context;
+  if (config.nats.length === 0) return;
+  const { cluster } = config;
+  const bus = connectBus({ servers: config.nats, name: 'apiserver', cluster, log });
+  const relay = startRelay({
+    ...{ store, bus, stream: bus.stream, cluster, clock, log, signal },
+    meter: telemetry.meter,
+    exclusive: true, // both stores belong to one process alone
+  });
+  context.onStop('bus', async () => {
+    await relay.ended;
+    await bus.close();
+  });
+}
