@@ -24,7 +24,7 @@ export function machineOf(options: MachineOptions, engine: RuntimeInfo): Machine
     diskBytes: disk.blocks * disk.bsize,
     maxPods: options.maxPods,
     arch: archName(),
-    info: {
+    info: present({
       machineID: firstLine('/etc/machine-id'),
       systemUUID: firstLine('/sys/class/dmi/id/product_uuid'),
       bootID: firstLine('/proc/sys/kernel/random/boot_id'),
@@ -35,12 +35,15 @@ export function machineOf(options: MachineOptions, engine: RuntimeInfo): Machine
       kubeProxyVersion: options.agentVersion,
       operatingSystem: 'linux',
       architecture: archName(),
-    },
+    }),
   };
 }
 
 /** As images name it. */
-export const archName = (): string => ({ x64: 'amd64' })[arch() as string] ?? arch();
+export const archName = (): string => (arch() === 'x64' ? 'amd64' : arch());
+
+const present = (values: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''));
 
 const firstLine = (path: string): string => {
   try {

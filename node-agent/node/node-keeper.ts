@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { rfc3339Micro, wait, type Clock } from '../../lib/base/clock.ts';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { hasReason, messageOf } from '../../lib/base/errors.ts';
 import type { Log } from '../../lib/base/log.ts';
-import type { Node } from '../../lib/api/objects.ts';
+import type { Node, NodeStatus } from '../../lib/api/objects.ts';
 import type { EventBus } from '../../lib/bus/bus.ts';
 import { heartbeatSubject } from '../../lib/bus/subjects.ts';
 import type { Client } from '../../lib/client/client.ts';
@@ -34,6 +35,8 @@ export interface NodeKeeperOptions {
 
 const leaseNamespace = 'kube-node-lease';
 const leaseDurationSeconds = 40;
+const urgentEveryMs = 400;
+const urgentForMs = 4_000;
 const retry = { firstMs: 100, maxMs: 5_000 };
 
 /**
@@ -46,17 +49,26 @@ export class NodeKeeper {
   #again = false;
   #failures = 0;
   #sequence = 0;
+  /** What was written last, and what it became: the same is not said again even where the API spells it otherwise. */
+  #said: { readonly resourceVersion: string; readonly status: NodeStatus } | undefined;
+  #wakeLease: () => void = () => undefined;
+  #busLostMs: number | undefined;
 
   constructor(options: NodeKeeperOptions) {
     this.#options = options;
   }
 
   start(): void {
-    const { nodes, machine, signal } = this.#options;
+    const { nodes, machine, bus, clock, signal } = this.#options;
     const stop = nodes.onChange(({ key }) => {
       if (key === machine.name) this.check();
     });
     signal.addEventListener('abort', stop, { once: true });
+    const stopHearing = bus?.onStatus((connected) => {
+      this.#busLostMs = connected ? undefined : (this.#busLostMs ?? clock.monotonic());
+      if (!connected) this.#wakeLease();
+    });
+    if (stopHearing !== undefined) signal.addEventListener('abort', stopHearing, { once: true });
     this.check();
     this.#beat();
     void this.#keepLease();
@@ -101,7 +113,12 @@ export class NodeKeeper {
       node = await client.update('nodes', { ...node, metadata: { ...node.metadata, labels } }, { signal });
     }
     const status = nodeStatus(node, machine, health(), clock.now());
-    if (status !== node.status) node = await client.updateStatus('nodes', { ...node, status }, { signal });
+    const said =
+      this.#said?.resourceVersion === node.metadata.resourceVersion && isDeepStrictEqual(status, this.#said.status);
+    if (status !== node.status && !said) {
+      node = await client.updateStatus('nodes', { ...node, status }, { signal });
+      this.#said = { resourceVersion: node.metadata.resourceVersion, status };
+    }
     nodes.wrote(node);
   }
 
@@ -131,13 +148,30 @@ export class NodeKeeper {
       try {
         await this.#renewLease();
         failures = 0;
-        await wait(clock, leaseMs, signal).catch(() => undefined);
+        await this.#untilRenewal();
       } catch (error) {
         if (failures++ === 1)
           log.warn({ node: machine.name, error: messageOf(error) }, 'the node Lease could not be renewed; trying on');
         await wait(clock, backoffMs(failures, retry), signal).catch(() => undefined);
       }
     }
+  }
+
+  /**
+   * Without the bus nobody hears our heartbeats, and the Lease speaks for us: often at first, so that it is heard before the
+   * silence counts as our end, then slowly again.
+   */
+  async #untilRenewal(): Promise<void> {
+    const { clock, leaseMs, signal } = this.#options;
+    const withoutBusMs = this.#busLostMs === undefined ? undefined : clock.monotonic() - this.#busLostMs;
+    const ms =
+      withoutBusMs === undefined ? leaseMs : withoutBusMs < urgentForMs ? urgentEveryMs : Math.min(leaseMs, 5_000);
+    const woken = new AbortController();
+    this.#wakeLease = () => {
+      woken.abort(new Error('the bus is away'));
+    };
+    await wait(clock, ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+    this.#wakeLease = () => undefined;
   }
 
   async #renewLease(): Promise<void> {

@@ -69,7 +69,7 @@ function conditionsOf(health: Health): readonly NodeCondition[] {
     type,
     status: why === undefined ? 'False' : 'True',
     reason: why === undefined ? good : bad,
-    message: why ?? '',
+    message: why ?? 'as it should be',
   });
   return [
     pressure('MemoryPressure', health.memory, ['AgentHasInsufficientMemory', 'AgentHasSufficientMemory']),

@@ -1,0 +1,378 @@
+import type { Meter, Tracer } from '@opentelemetry/api';
+import type { Key } from '../lib/api/keys.ts';
+import type { Pod } from '../lib/api/objects.ts';
+import { backoffMs } from '../lib/base/backoff.ts';
+import { wait, type Clock } from '../lib/base/clock.ts';
+import { messageOf } from '../lib/base/errors.ts';
+import type { Log } from '../lib/base/log.ts';
+import type { EventBus } from '../lib/bus/bus.ts';
+import type { Client } from '../lib/client/client.ts';
+import { newImagePuller } from './image-puller.ts';
+import { podContainerOf, type PodContainer } from './labels.ts';
+import { Limit } from './limit.ts';
+import { serveLogs } from './log-server.ts';
+import { agentMetrics } from './metrics.ts';
+import type { Peer, PodNetwork } from './network/pod-network.ts';
+import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
+import type { Health, Machine } from './node/node-status.ts';
+import type { AgentParts, ServiceSource, Telling } from './parts.ts';
+import type { DnsSettings } from './pod-files.ts';
+import type { PodSource } from './pod-source.ts';
+import type { PodStorage } from './pod-storage.ts';
+import { PodWorker } from './pod-worker.ts';
+import { newChecker, type Checker } from './probes/checks.ts';
+import { forgottenPod } from './forgotten-pod.ts';
+import { infraImageName } from './runtime/infra-image.ts';
+import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
+import { newStatusWriter, type StatusWriter } from './status-writer.ts';
+
+/** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
+export interface AgentOptions {
+  readonly cluster: string;
+  readonly machine: Machine;
+  readonly runtime: ContainerRuntime;
+  readonly network: PodNetwork;
+  readonly storage: PodStorage;
+  readonly client: Client;
+  readonly bus: EventBus | undefined;
+  readonly pods: PodSource;
+  readonly services: ServiceSource;
+  readonly nodes: NodeSource;
+  /** Resolves when the three above are complete; nothing is ended or started before. */
+  readonly synced: Promise<unknown>;
+  readonly dns: DnsSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly tracer: Tracer;
+  readonly signal: AbortSignal;
+  /** Where Events go; default: nowhere. */
+  readonly telling?: Telling;
+  /** Can be shared by many agents. Default: one of its own. */
+  readonly statuses?: StatusWriter;
+  readonly check?: Checker;
+  /** What the machine is short of, as last looked at. */
+  readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
+  readonly infraImage?: string;
+  readonly maxParallelSteps?: number;
+  readonly maxParallelPulls?: number;
+  readonly heartbeatMs?: number;
+  readonly leaseMs?: number;
+  /** The slow net under the engine's events. */
+  readonly relistMs?: number;
+}
+
+export interface Agent {
+  /** undefined when it can run pods, else why not. */
+  notReady(): string | undefined;
+  /** Looks at the machine's health anew. */
+  checkNode(): void;
+  /** The pods that are being looked after. */
+  readonly podCount: number;
+}
+
+const telling: Telling = { event: () => undefined };
+const retry = { firstMs: 100, maxMs: 5_000 };
+
+/**
+ * Starts an agent; it lasts until `signal` aborts, and then leaves every container running. It comes to work when the
+ * engine answers and the views are complete, takes over what runs, ends what the API does not know, and follows from there.
+ */
+export function newAgent(options: AgentOptions): Agent {
+  const agent = new RunningAgent(options);
+  void agent.run();
+  return agent;
+}
+
+class RunningAgent implements Agent {
+  readonly #options: AgentOptions;
+  readonly #parts: AgentParts;
+  readonly #keeper: NodeKeeper;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #uidByKey = new Map<Key, string>();
+  #engine: string | undefined = 'the container engine has not answered yet';
+  #working = false;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    const { machine, runtime, clock, log, signal, client } = options;
+    const metrics = agentMetrics(options.meter);
+    this.#parts = {
+      runtime,
+      network: options.network,
+      storage: options.storage,
+      client,
+      pods: options.pods,
+      services: options.services,
+      statuses:
+        options.statuses ??
+        newStatusWriter({
+          ...{ client, clock, log, signal },
+          onWritten: (count, failed) => {
+            metrics.statusWrites.add(count - failed, { outcome: 'ok' });
+            if (failed > 0) metrics.statusWrites.add(failed, { outcome: 'refused' });
+          },
+        }),
+      puller: newImagePuller(runtime, options.maxParallelPulls ?? 3),
+      check: options.check ?? newChecker(runtime),
+      telling: options.telling ?? telling,
+      node: machine,
+      dns: options.dns,
+      infraImage: options.infraImage ?? infraImageName,
+      steps: new Limit(options.maxParallelSteps ?? 8),
+      clock,
+      log,
+      tracer: options.tracer,
+      metrics,
+      signal,
+    };
+    this.#keeper = new NodeKeeper({
+      ...{ cluster: options.cluster, machine, nodes: options.nodes, client, bus: options.bus, clock, log, signal },
+      health: () => this.#health(),
+      heartbeatMs: options.heartbeatMs ?? 500,
+      leaseMs: options.leaseMs ?? 10_000,
+    });
+  }
+
+  get podCount(): number {
+    return this.#workers.size;
+  }
+  notReady(): string | undefined {
+    return this.#engine ?? (this.#working ? this.#networkMissing() : 'the views are not complete yet');
+  }
+  checkNode(): void {
+    this.#keeper.check();
+  }
+
+  async run(): Promise<void> {
+    const { runtime, signal, log, bus, cluster, machine, nodes, pods, synced } = this.#options;
+    try {
+      // First listen, then list: what happens in between is heard.
+      runtime.events(
+        (event) => void this.#onEvent(event),
+        () => void this.#relist(),
+        signal,
+      );
+      await synced;
+      this.#keeper.start();
+      if (bus !== undefined)
+        serveLogs({ ...this.#parts, bus, cluster, node: machine.name, workers: () => this.#workers.values() });
+      const found = await this.#untilDone('the containers could not be listed', async () => {
+        await runtime.prepare();
+        return runtime.list();
+      });
+      await this.#adopt(found);
+      this.#working = true;
+      this.#setEngine(undefined);
+      nodes.onChange(() => void this.#onNodes());
+      pods.onChange(({ key, after }) => {
+        this.#onPod(key, after);
+      });
+      for (const pod of pods.list()) this.#onPod(keyOf(pod), pod); // whoever came meanwhile
+      await this.#onNodes();
+      void this.#relistNowAndThen();
+    } catch (error) {
+      if (!signal.aborted) log.error({ error }, 'the agent cannot go on');
+    }
+  }
+
+  // ---- What others tell ------------------------------------------------------------------------
+
+  #onPod(key: Key, pod: Pod | undefined): void {
+    const known = this.#uidByKey.get(key);
+    if (known !== undefined && known !== pod?.metadata.uid) this.#workers.get(known)?.heard(undefined);
+    if (pod === undefined) return;
+    const { uid } = pod.metadata;
+    this.#uidByKey.set(key, uid);
+    this.#workerFor(pod).heard(pod);
+  }
+
+  #workerFor(pod: Pod): PodWorker {
+    const { uid } = pod.metadata;
+    let worker = this.#workers.get(uid);
+    if (worker === undefined) {
+      worker = new PodWorker(this.#parts, pod, (over) => {
+        this.#workers.delete(over);
+        const key = keyOf(pod);
+        if (this.#uidByKey.get(key) === over) this.#uidByKey.delete(key);
+      });
+      this.#workers.set(uid, worker);
+    }
+    return worker;
+  }
+
+  /** The node's range came, or other nodes came and went. */
+  async #onNodes(): Promise<void> {
+    const { nodes, network, machine, log } = this.#options;
+    const podCidr = nodes.get(machine.name)?.spec.podCIDR;
+    try {
+      if (podCidr !== undefined && podCidr !== '' && !network.configured) {
+        await network.configure({ podCidr, inUse: this.#addressesInUse() });
+        await network.sweep(new Set(this.#workers.keys()));
+        log.info({ podCidr }, 'took the pod range into use');
+        for (const worker of this.#workers.values()) worker.wake();
+        this.#keeper.check();
+      }
+      await network.setPeers(peersOf(nodes, machine.name));
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'the pod network could not be set up; trying again');
+      this.#options.clock.after(2_000, () => void this.#onNodes());
+    }
+  }
+
+  #addressesInUse(): ReadonlyMap<string, string> {
+    const inUse = new Map<string, string>();
+    for (const worker of this.#workers.values()) {
+      for (const { kind, ip } of worker.containers)
+        if (kind === 'sandbox' && ip !== undefined) inUse.set(worker.uid, ip);
+    }
+    return inUse;
+  }
+
+  // ---- What the engine tells -------------------------------------------------------------------
+
+  async #onEvent({ type, containerId, labels }: RuntimeEvent): Promise<void> {
+    const worker = this.#workers.get(labels['troupe.pod.uid'] ?? '');
+    if (worker === undefined) return;
+    try {
+      const found = type === 'destroy' ? undefined : await this.#options.runtime.inspect(containerId);
+      const container = found === undefined ? undefined : podContainerOf(found);
+      if (container === undefined) worker.forget(containerId);
+      else worker.file(container);
+      worker.wake();
+    } catch (error) {
+      this.#options.log.debug(
+        { container: containerId, error: messageOf(error) },
+        'an event could not be followed; the next list will',
+      );
+      void this.#relist();
+    }
+  }
+
+  async #relistNowAndThen(): Promise<void> {
+    const { clock, signal, relistMs = 60_000 } = this.#options;
+    while (!signal.aborted) {
+      await wait(clock, relistMs * (0.9 + 0.2 * Math.random()), signal).catch(() => undefined);
+      if (!signal.aborted) await this.#relist();
+    }
+  }
+
+  #relisting: Promise<void> | undefined;
+  /** Sees all containers anew, as after events may have been missed. Several calls at once are one. */
+  #relist(): Promise<void> {
+    if (!this.#working) return Promise.resolve();
+    return (this.#relisting ??= this.#untilDone('the containers could not be listed', () => this.#relistOnce())
+      .catch(() => undefined)
+      .finally(() => {
+        this.#relisting = undefined;
+      }));
+  }
+
+  async #relistOnce(): Promise<void> {
+    const versions = new Map([...this.#workers].map(([uid, worker]) => [uid, worker.version]));
+    const byUid = groupByUid(await this.#options.runtime.list());
+    this.#setEngine(undefined);
+    for (const [uid, worker] of this.#workers) {
+      const version = versions.get(uid);
+      if (version === undefined || worker.version !== version) continue; // it knows better by now
+      const found = byUid.get(uid) ?? [];
+      const ids = new Set(found.map((container) => container.is.id));
+      for (const container of found) worker.file(container);
+      for (const { is } of [...worker.containers]) if (!ids.has(is.id)) worker.forget(is.id);
+      worker.wake();
+    }
+    for (const [uid, containers] of byUid)
+      if (!this.#workers.has(uid) && !versions.has(uid)) this.#endForgotten(containers);
+  }
+
+  // ---- Taking over -----------------------------------------------------------------------------
+
+  /** After a start: what runs for a known pod is that pod's, untouched; the rest is ended. */
+  async #adopt(found: readonly RuntimeContainer[]): Promise<void> {
+    const { pods, storage, log } = this.#options;
+    const folders = new Set(await storage.list());
+    const known = new Map(pods.list().map((pod) => [pod.metadata.uid, pod]));
+    let adopted = 0;
+    for (const [uid, containers] of groupByUid(found)) {
+      const pod = known.get(uid);
+      if (pod === undefined) {
+        this.#endForgotten(containers);
+        continue;
+      }
+      const worker = this.#workerFor(pod);
+      for (const container of containers) worker.file(container);
+      if (folders.has(uid)) worker.adoptVolumes();
+      adopted++;
+    }
+    for (const uid of folders) {
+      if (known.has(uid) || this.#workers.has(uid)) continue;
+      await storage.remove(uid).catch((error: unknown) => {
+        log.warn({ uid, error: messageOf(error) }, 'the folder of a pod that is gone could not be removed');
+      });
+    }
+    log.info({ adopted, pods: known.size }, 'took over what runs');
+  }
+
+  /** Containers of a pod that the API does not know: it was removed by force while nobody looked. */
+  #endForgotten(containers: readonly PodContainer[]): void {
+    const first = containers[0];
+    if (first === undefined) return;
+    this.#options.log.info(
+      { pod: `${first.namespace}/${first.podName}`, uid: first.uid },
+      'ending a pod that the API does not know',
+    );
+    const worker = this.#workerFor(forgottenPod(first));
+    for (const container of containers) worker.file(container);
+    worker.heard(undefined);
+  }
+
+  // ---- Health ----------------------------------------------------------------------------------
+
+  #health(): Health {
+    const none = { memory: undefined, disk: undefined, processes: undefined };
+    return { engine: this.#engine, network: this.#networkMissing(), ...(this.#options.pressure?.() ?? none) };
+  }
+  #networkMissing(): string | undefined {
+    return this.#options.network.configured ? undefined : 'the node has no range of pod addresses (podCIDR) yet';
+  }
+  #setEngine(engine: string | undefined): void {
+    if (engine === this.#engine) return;
+    this.#engine = engine;
+    this.#keeper.check();
+  }
+
+  /** Tries until it succeeds, for as long as the agent lives; the engine being away is told as the node's state. */
+  async #untilDone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const { clock, signal, log } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (attempt === 0) log.warn({ error: messageOf(error) }, `${what}; trying on`);
+        if (attempt >= 2) this.#setEngine(messageOf(error));
+        await wait(clock, backoffMs(attempt, retry), signal);
+      }
+    }
+  }
+}
+
+const keyOf = (pod: Pod): Key => `${pod.metadata.namespace ?? ''}/${pod.metadata.name}`;
+
+function groupByUid(found: readonly RuntimeContainer[]): ReadonlyMap<string, readonly PodContainer[]> {
+  const groups = new Map<string, PodContainer[]>();
+  for (const is of found) {
+    const container = podContainerOf(is);
+    if (container === undefined) continue;
+    groups.set(container.uid, [...(groups.get(container.uid) ?? []), container]);
+  }
+  return groups;
+}
+
+function peersOf(nodes: NodeSource, self: string): readonly Peer[] {
+  return nodes.list().flatMap((node) => {
+    const podCidr = node.spec.podCIDR ?? '';
+    const nodeIp = node.status.addresses?.find((address) => address.type === 'InternalIP')?.address ?? '';
+    return node.metadata.name === self || podCidr === '' || nodeIp === '' ? [] : [{ podCidr, nodeIp }];
+  });
+}
