@@ -37,10 +37,10 @@ await build({
   external: ['lmdb', 'pino-pretty', '@opentelemetry/sdk-trace-base', '@opentelemetry/exporter-trace-otlp-http'],
   plugins: [
     {
-      // dockerode can reach a daemon over ssh; we never do, and these two would need a compiler.
+      // dockerode can reach a daemon over ssh; we never do, and these two would need a compiler. grpc-js loads .proto files only when asked to.
       name: 'leave-out-ssh',
       setup(builder) {
-        builder.onResolve({ filter: /^(ssh2|cpu-features)$/ }, (args) => ({ path: args.path, namespace: 'left-out' }));
+        builder.onResolve({ filter: /^(ssh2|cpu-features|@grpc\/proto-loader)$/ }, (args) => ({ path: args.path, namespace: 'left-out' }));
         builder.onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: 'export default {};', loader: 'js' }));
       },
     },
