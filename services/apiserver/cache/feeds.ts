@@ -52,6 +52,7 @@ export class ObjectChange {
 
   /** How the change looks to one selection; undefined when it does not concern it. */
   toldTo(selecting: Selecting): Told | undefined {
+    if (this.resource !== selecting.resource) return undefined;
     const was = this.before !== undefined && selecting.matches(this.before, () => this.#parseBefore());
     const is = this.after !== undefined && selecting.matches(this.after, () => this.#parseAfter());
     if (is) return { type: was ? 'MODIFIED' : 'ADDED', served: this.#serve() };
