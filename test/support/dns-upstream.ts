@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import dnsPacket from 'dns-packet';
 
 /** A DNS server that says what the test tells it, on loopback, by UDP and TCP. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import type { Endpoints, Service, ServiceSpec } from '../../../lib/api/objects.ts';
 import { aService, anEndpoints } from '../../support/builders.ts';
 import { canMakeNetworks, makeNetwork, type TestNetwork } from '../../support/netns.ts';
@@ -284,6 +285,36 @@ export function proxyContract({ kind, keepsSource, outlivesProcess }: ProxyUnder
       await network.outside.run('ip', 'route', 'replace', '198.51.100.7/32', 'via', network.nodeIp);
       assert.deepEqual(counts(await connections(3, outside, '198.51.100.7')), { b1: 1, b2: 1, b3: 1 });
       assert.deepEqual(counts(await connections(3, client, network.nodeIp, 30_080)), { b1: 1, b2: 1, b3: 1 });
+    });
+
+    it('has in effect what it was told, after any changes', async () => {
+      const shape = fc.record({
+        name: fc.constantFrom('a', 'b', 'c'),
+        clusterIP: fc.constantFrom('10.96.0.41', '10.96.0.42', '10.96.0.43'),
+        protocol: fc.constantFrom('TCP' as const, 'UDP' as const),
+        nodePort: fc.constantFrom(undefined, 30_081, 30_082),
+        backends: fc.subarray(Array.from({ length: 9 }, (_, i) => `10.244.0.${i + 50}`)),
+        affinity: fc.constantFrom(0, 60, 90),
+      });
+      const step = fc.uniqueArray(shape, { selector: ({ name }) => name, maxLength: 3 });
+      for (const shapes of fc.sample(step, { numRuns: 25, seed: 7 })) {
+        await to(
+          ...shapes.map(({ nodePort, affinity, ...rest }) => ({
+            ...rest,
+            ...(nodePort === undefined ? {} : { nodePort }),
+            spec: {
+              ...(nodePort === undefined ? {} : { type: 'NodePort' as const }),
+              ...(affinity === 0
+                ? {}
+                : {
+                    sessionAffinity: 'ClientIP' as const,
+                    sessionAffinityConfig: { clientIP: { timeoutSeconds: affinity } },
+                  }),
+            },
+          })),
+        );
+        assert.deepEqual(await rules.ask('differences'), []);
+      }
     });
 
     it('finds out that somebody else changed what it made, and mends it', async () => {

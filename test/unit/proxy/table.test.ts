@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { Endpoints, Service } from '../../../lib/api/objects.ts';
+import { keyOf } from '../../../lib/api/keys.ts';
+import { diff, isEmpty, lostBackends, type TableChanges } from '../../../services/proxy/diff.ts';
+import { compile, frontendKey, type PieceCache, type ProxyTable } from '../../../services/proxy/table.ts';
+import { aService, anEndpoints, type ServiceOptions } from '../../support/builders.ts';
+
+const tableOf = (
+  services: readonly Service[],
+  endpoints: readonly Endpoints[] = [],
+  cache?: PieceCache,
+): ProxyTable => {
+  const byKey = new Map(endpoints.map((each) => [keyOf(each), each]));
+  return compile(services, (key) => byKey.get(key), { nodeName: 'n1', ...(cache && { cache }) });
+};
+/** The table in lines: `frontend -> target [backends]`, with what is special about the target. */
+const lines = (table: ProxyTable): string[] =>
+  [...table.frontends].map(([key, { target }]) => {
+    const { backends, affinitySeconds, masquerade } = table.targets.get(target) ?? {
+      backends: ['?'],
+      affinitySeconds: 0,
+      masquerade: false,
+    };
+    const extra = `${affinitySeconds > 0 ? ` affinity ${affinitySeconds}` : ''}${masquerade ? ' masqueraded' : ''}`;
+    return `${key} -> ${target} [${backends.join(' ')}]${extra}`;
+  });
+
+describe('proxy/table', () => {
+  const two = anEndpoints({
+    subsets: [
+      {
+        addresses: [
+          { ip: '10.244.1.2', nodeName: 'n2' },
+          { ip: '10.244.0.9', nodeName: 'n1' },
+        ],
+        notReadyAddresses: [{ ip: '10.244.0.3', nodeName: 'n1' }],
+        ports: [{ port: 8080, protocol: 'TCP' }],
+      },
+    ],
+  });
+  const cases: readonly { it: string; service: ServiceOptions; endpoints?: Endpoints; want: readonly string[] }[] = [
+    {
+      it: 'sends a virtual address to the ready backends',
+      service: {},
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]'],
+    },
+    {
+      it: 'keeps a service without endpoints, so that it is refused',
+      service: { name: 'lonely' },
+      want: ['10.96.0.20/TCP/80 -> default/lonely/tcp/80 []'],
+    },
+    { it: 'has nothing for a headless service', service: { clusterIP: 'None' }, want: [] },
+    {
+      it: 'has nothing for an ExternalName',
+      service: { spec: { type: 'ExternalName', externalName: 'example.com', clusterIP: '' } },
+      want: [],
+    },
+    {
+      it: 'takes those not ready where the service says so',
+      service: { spec: { publishNotReadyAddresses: true } },
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.3:8080 10.244.0.9:8080 10.244.1.2:8080]'],
+    },
+    {
+      it: 'matches ports by name and protocol, whatever their numbers',
+      service: {
+        ports: [
+          { port: 80, name: 'http' },
+          { port: 53, name: 'dns', protocol: 'UDP' },
+          { port: 1, name: 'x' },
+        ],
+      },
+      endpoints: anEndpoints({
+        ips: ['10.244.0.9'],
+        ports: [
+          { name: 'http', port: 8080, protocol: 'TCP' },
+          { name: 'dns', port: 5353, protocol: 'UDP' },
+          { name: 'x', port: 9, protocol: 'UDP' },
+        ],
+      }),
+      want: [
+        '10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080]',
+        '10.96.0.20/UDP/53 -> default/web/udp/53 [10.244.0.9:5353]',
+        '10.96.0.20/TCP/1 -> default/web/tcp/1 []',
+      ],
+    },
+    {
+      it: 'keeps a client at its backend for as long as the service says',
+      service: { spec: { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } } },
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080] affinity 60'],
+    },
+    {
+      it: 'opens a node port and external addresses, and hides who comes that way',
+      service: { ports: [{ port: 80, nodePort: 30080 }], spec: { type: 'NodePort', externalIPs: ['198.51.100.7'] } },
+      want: [
+        '10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
+        '*/TCP/30080 -> default/web/tcp/80/external [10.244.0.9:8080 10.244.1.2:8080] masqueraded',
+        '198.51.100.7/TCP/80 -> default/web/tcp/80/external [10.244.0.9:8080 10.244.1.2:8080] masqueraded',
+      ],
+    },
+    {
+      it: 'keeps to local backends, and shows who comes, where the external policy is Local',
+      service: { ports: [{ port: 80, nodePort: 30080 }], spec: { type: 'NodePort', externalTrafficPolicy: 'Local' } },
+      want: [
+        '10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
+        '*/TCP/30080 -> default/web/tcp/80/external [10.244.0.9:8080]',
+      ],
+    },
+    {
+      it: 'keeps to local backends where the internal policy is Local',
+      service: { spec: { internalTrafficPolicy: 'Local' } },
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080]'],
+    },
+    {
+      it: 'ignores a node port that the type does not have',
+      service: { ports: [{ port: 80, nodePort: 30080 }] },
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]'],
+    },
+  ];
+  for (const c of cases) {
+    it(c.it, () => assert.deepEqual(lines(tableOf([aService(c.service)], [c.endpoints ?? two])), c.want));
+  }
+
+  it('knows the backends of its own node', () => {
+    assert.deepEqual([...tableOf([aService()], [two]).local], ['10.244.0.9']);
+  });
+
+  it('gives an address that two services claim to the older, whatever the order, and says so', () => {
+    const old = aService({ name: 'old', creationTimestamp: '2026-01-01T00:00:00Z', clusterIP: '10.96.0.30' });
+    const young = aService({ name: 'a-young', creationTimestamp: '2026-01-02T00:00:00Z', clusterIP: '10.96.0.30' });
+    for (const services of [
+      [old, young],
+      [young, old],
+    ]) {
+      const table = tableOf(services);
+      assert.equal(table.frontends.get('10.96.0.30/TCP/80')?.target, 'default/old/tcp/80');
+      assert.deepEqual(table.conflicts, ['10.96.0.30/TCP/80 belongs to default/old; default/a-young asked for it too']);
+    }
+  });
+});
+
+describe('proxy/diff', () => {
+  const shape = fc.record({
+    name: fc.constantFrom('a', 'b', 'c'),
+    clusterIP: fc.constantFrom('10.96.0.1', '10.96.0.2', 'None'),
+    port: fc.constantFrom(80, 81),
+    nodePort: fc.constantFrom(undefined, 30080, 30081),
+    affinity: fc.boolean(),
+    hosts: fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { maxLength: 6 }),
+  });
+  const state = fc.uniqueArray(shape, { selector: ({ name }) => name, maxLength: 3 });
+  type State = typeof state extends fc.Arbitrary<infer S> ? S : never;
+  const compiled = (shapes: State, cache?: PieceCache): ProxyTable =>
+    tableOf(
+      shapes.map(({ name, clusterIP, port, nodePort, affinity }) =>
+        aService({
+          name,
+          clusterIP,
+          ports: [{ port, ...(nodePort !== undefined && { nodePort }) }],
+          spec: {
+            ...(nodePort !== undefined && { type: 'NodePort' as const }),
+            ...(affinity && { sessionAffinity: 'ClientIP' as const }),
+          },
+        }),
+      ),
+      shapes.map(({ name, hosts }) =>
+        anEndpoints({
+          name,
+          subsets: [
+            {
+              addresses: hosts.map((n) => ({ ip: `10.244.0.${n}`, nodeName: `n${n % 2}` })),
+              ports: [{ port: 8080, protocol: 'TCP' }],
+            },
+          ],
+        }),
+      ),
+      cache,
+    );
+
+  it('leads from any table to any other, and changes nothing where nothing changed', () => {
+    fc.assert(
+      fc.property(fc.array(state, { minLength: 2, maxLength: 5 }), (states) => {
+        const cache: PieceCache = new WeakMap();
+        let before = compiled(states[0] ?? [], cache);
+        for (const next of states.slice(1)) {
+          const after = compiled(next, cache);
+          assert.deepEqual(plain(applied(before, diff(before, after))), plain(after));
+          assert(isEmpty(diff(after, compiled(next))));
+          before = after;
+        }
+      }),
+    );
+  });
+
+  it('names exactly the pairs of frontend and backend that are gone', () => {
+    const pairs = (table: ProxyTable): string[] =>
+      [...table.frontends].flatMap(([key, { target }]) =>
+        (table.targets.get(target)?.backends ?? []).map((backend) => `${key} ${backend}`),
+      );
+    fc.assert(
+      fc.property(state, state, (a, b) => {
+        const [before, after] = [compiled(a), compiled(b)];
+        const lost = lostBackends(before, after, diff(before, after)).map(
+          (each) => `${frontendKey(each.frontend)} ${each.backend}`,
+        );
+        const left = new Set(pairs(after));
+        assert.deepEqual(
+          lost.sort(),
+          pairs(before)
+            .filter((pair) => !left.has(pair))
+            .sort(),
+        );
+      }),
+    );
+  });
+});
+
+/** What a faithful executor makes of `before` with `changes` alone. */
+function applied(before: ProxyTable, changes: TableChanges): ProxyTable {
+  const targets = new Map(before.targets);
+  const frontends = new Map(before.frontends);
+  const local = new Set(before.local);
+  for (const each of changes.removedFrontends) assert(frontends.delete(frontendKey(each)));
+  for (const each of changes.addedTargets) targets.set(each.id, each);
+  for (const each of changes.changedTargets) targets.set(each.after.id, each.after);
+  for (const each of changes.addedFrontends) frontends.set(frontendKey(each), each);
+  for (const each of changes.removedTargets) assert(targets.delete(each.id));
+  for (const ip of changes.removedLocal) local.delete(ip);
+  for (const ip of changes.addedLocal) local.add(ip);
+  return { targets, frontends, local, conflicts: [] };
+}
+
+const plain = ({ targets, frontends, local }: ProxyTable): unknown => ({
+  targets: [...targets].sort(([a], [b]) => (a < b ? -1 : 1)),
+  frontends: [...frontends].sort(([a], [b]) => (a < b ? -1 : 1)),
+  local: [...local].sort(),
+});
