@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/base/clock.ts';
 import { hasReason, messageOf } from '../../lib/base/errors.ts';
+import { isGone } from '../../lib/api/ending.ts';
 import { kinds, resources, type Resource } from '../../lib/api/kinds.ts';
 import type { ApiObject, Namespace } from '../../lib/api/objects.ts';
 import { isDeleting } from '../../lib/api/pods.ts';
@@ -67,7 +68,7 @@ export function newNamespaceCollector({ namespaces, client, clock }: Parts): Con
     const finalizers = (namespace.spec.finalizers ?? []).filter((name) => name !== namespaceFinalizer);
     try {
       const written = await client.update('namespaces', { ...namespace, spec: { ...namespace.spec, finalizers } });
-      if (finalizers.length === 0) namespaces.wroteDeletion(written);
+      if (isGone(written)) namespaces.wroteDeletion(written);
       else namespaces.wrote(written);
     } catch (error) {
       if (!hasReason(error, 'NotFound')) throw error;

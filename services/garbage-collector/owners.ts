@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Meter } from '@opentelemetry/api';
 import { hasReason } from '../../lib/base/errors.ts';
 import { eachAtMost } from '../../lib/base/parallel.ts';
+import { isGone } from '../../lib/api/ending.ts';
 import type { Objects, Resource } from '../../lib/api/kinds.ts';
 import { keyOf, splitKey, type Key } from '../../lib/api/keys.ts';
 import type { ApiObject } from '../../lib/api/objects.ts';
@@ -87,8 +88,7 @@ export class OwnerCollector implements Controller {
         propagationPolicy: 'Background',
         preconditions,
       });
-      if (last.metadata.deletionTimestamp === undefined) this.#view(resource)?.wroteDeletion(last);
-      else this.#view(resource)?.wrote(last);
+      this.#file(resource, last);
       this.#collected.add(1, { outcome: 'removed' });
     });
   }
@@ -96,10 +96,7 @@ export class OwnerCollector implements Controller {
   async #write(seen: Dependent, change: (object: ApiObject) => ApiObject): Promise<void> {
     await this.#onLatest(seen, async ({ resource, object }) => {
       const written: ApiObject = await this.#parts.client.update(resource, change(object));
-      const { deletionTimestamp, finalizers = [] } = written.metadata;
-      if (deletionTimestamp !== undefined && finalizers.length === 0 && resource !== 'pods')
-        this.#view(resource)?.wroteDeletion(written); // that was the last thing it waited for
-      else this.#view(resource)?.wrote(written);
+      this.#file(resource, written);
     });
   }
 
@@ -164,6 +161,11 @@ export class OwnerCollector implements Controller {
       const { items } = await client.list(resource, namespace === undefined ? {} : { namespace });
       for (const object of items) if (ownersOf(object).length > 0) this.#view(resource)?.wrote(object);
     }
+  }
+
+  #file(resource: Resource, written: ApiObject): void {
+    if (isGone(written)) this.#view(resource)?.wroteDeletion(written);
+    else this.#view(resource)?.wrote(written);
   }
 
   #view(resource: Resource): View<ApiObject> | undefined {

@@ -2,6 +2,7 @@ import type { Meter } from '@opentelemetry/api';
 import type { Clock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 import { inRunsOf } from '../../lib/base/parallel.ts';
+import { isGone } from '../../lib/api/ending.ts';
 import { keyOf, type Key } from '../../lib/api/keys.ts';
 import type { Node, Pod } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
@@ -140,8 +141,7 @@ export class NodeController implements Controller {
         const pod = some[i];
         if (pod === undefined) continue;
         if (!outcome.ok && outcome.reason !== 'NotFound') throw new Error(`evicting ${keyOf(pod)}: ${outcome.message}`);
-        if (outcome.ok && outcome.object.metadata.deletionTimestamp !== undefined && gracePeriodSeconds !== 0)
-          pods.wrote(outcome.object);
+        if (outcome.ok && !isGone(outcome.object)) pods.wrote(outcome.object);
         else pods.wroteDeletion(outcome.ok ? outcome.object : pod);
         if (outcome.ok && gracePeriodSeconds === undefined)
           recorder.event(pod, 'Normal', 'TaintManagerEviction', `Deleting: node ${pod.spec.nodeName} drives it out`);

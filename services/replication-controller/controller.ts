@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/base/clock.ts';
 import { ApiError, hasReason, messageOf } from '../../lib/base/errors.ts';
 import { eachAtMost, inRunsOf } from '../../lib/base/parallel.ts';
+import { isGone } from '../../lib/api/ending.ts';
 import { keyOf, type Key } from '../../lib/api/keys.ts';
 import { formatSelector, selectorOf } from '../../lib/api/labels.ts';
 import type { Pod, ReplicationController, ReplicationControllerStatus } from '../../lib/api/objects.ts';
@@ -161,7 +162,7 @@ export class ReplicationManager implements Controller {
           refusal ??= { reason: 'FailedDelete', message: outcome.message, cause: errorOf(outcome) };
           continue;
         }
-        if (outcome.ok && isDeleting(outcome.object)) pods.wrote(outcome.object);
+        if (outcome.ok && !isGone(outcome.object)) pods.wrote(outcome.object);
         else pods.wroteDeletion(outcome.ok ? outcome.object : pod);
         names.push(pod.metadata.name);
       }

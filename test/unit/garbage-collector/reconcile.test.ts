@@ -15,7 +15,7 @@ const ref = (uid: string, options: Partial<OwnerReference> = {}): OwnerReference
 });
 const owned = (name: string, owners: readonly OwnerReference[], deleted = false): Dependent => {
   const pod = aPod({ name, deleted });
-  return { resource: 'pods', object: { ...pod, metadata: { ...pod.metadata, ownerReferences: owners } } as ApiObject };
+  return { resource: 'pods', object: { ...pod, metadata: { ...pod.metadata, ownerReferences: owners } } };
 };
 const rc = (finalizers: string[], deleted = true): ApiObject => anRc({ name: 'rc', uid: 'rc', finalizers, deleted });
 

@@ -53,7 +53,7 @@ describe('scheduler/cluster', () => {
               ...(each.node < 0 ? {} : { nodeName: `n${each.node}` }),
               labels: { app: `a${each.label}` },
               ownerUid: `rc${each.owner}`,
-              phase: each.phase as 'Running' | 'Failed',
+              phase: each.phase,
               deleted: each.deleted,
               cpu: `${each.pod}00m`,
               ports: [{ containerPort: 1, hostPort: 1000 + each.pod, protocol: 'TCP' }],

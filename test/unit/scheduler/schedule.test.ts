@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Node, Pod, Toleration } from '../../../lib/api/objects.ts';
 import { Cluster } from '../../../services/scheduler/cluster.ts';
 import { schedule } from '../../../services/scheduler/schedule.ts';
-import { aContainer, aNode, aPod, aService } from '../../support/builders.ts';
+import { aNode, aPod, aService } from '../../support/builders.ts';
 
 const clusterOf = (nodes: readonly Node[], pods: readonly Pod[] = []): Cluster => {
   const cluster = new Cluster();
