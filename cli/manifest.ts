@@ -11,6 +11,7 @@ import {
   type Document,
   type Node,
 } from 'yaml';
+import { parseJson } from '../lib/api/codec/json.ts';
 import { isObject, type Json } from '../lib/api/json.ts';
 import { apiVersionOf, kinds, resourceOfKind, resources, type Resource } from '../lib/api/kinds.ts';
 import type { Locate } from './report.ts';
@@ -138,6 +139,11 @@ export function parseManifests(sources: readonly Source[], defaultNamespace: str
 }
 
 function parseSource(source: Source, problems: string[]): ManifestObject[] {
+  const notJson = jsonProblem(source);
+  if (notJson !== undefined) {
+    problems.push(notJson);
+    return [];
+  }
   const lines = new LineCounter();
   const documents = parseAllDocuments(source.text, {
     lineCounter: lines,
@@ -153,8 +159,9 @@ function parseSource(source: Source, problems: string[]): ManifestObject[] {
       const { line, col } = lines.linePos(offset);
       return `${source.name}:${line}:${col}`;
     };
-    if (document.errors.length > 0) {
-      problems.push(...document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`));
+    const [error] = document.errors; // those after it mostly follow from it
+    if (error !== undefined) {
+      problems.push(`${at(error.pos[0])}: ${error.message}`);
       continue;
     }
     const value = valueOf(document, problems, at);
@@ -163,6 +170,24 @@ function parseSource(source: Source, problems: string[]): ManifestObject[] {
     objects.push(...objectsOf(value, [], { document, at, start, problems }));
   }
   return objects;
+}
+
+/**
+ * What is wrong with a text that means to be JSON, by its name or its first character. YAML would read on in its own way
+ * (`{"kind": }` as null). What is right is read as YAML all the same, of which it is a part, for the places of its fields.
+ */
+function jsonProblem({ name, text }: Source): string | undefined {
+  if (extname(name) !== '.json' && !/^\s*\{/.test(text)) return undefined;
+  try {
+    const { duplicates } = parseJson(Buffer.from(text));
+    return duplicates.length === 0
+      ? undefined
+      : `${name}: ${duplicates.map((path) => `"${path}" is given twice`).join(', ')}`;
+  } catch (error) {
+    const message = (error as Error).message;
+    const place = / at line (\d+), column (\d+)$/.exec(message);
+    return place === null ? `${name}: ${message}` : `${name}:${place[1]}:${place[2]}: ${message.slice(0, place.index)}`;
+  }
 }
 
 function valueOf(document: Document.Parsed, problems: string[], at: (offset: number) => string): unknown {

@@ -60,7 +60,8 @@ export function declareGlobals<C extends CommandUnknownOpts>(command: C): C {
     .option('-n, --namespace <name>', 'namespace to work in (TROUPE_NAMESPACE, or default)')
     .option('-o, --output <form>', `form of the output: ${outputs.join(', ')}`)
     .option('--no-color', 'no colour, even on a terminal (NO_COLOR)')
-    .option('--request-timeout <duration>', 'how long one request may take, such as 500ms or 1m (10s)');
+    .option('--request-timeout <duration>', 'how long one request may take, such as 500ms or 1m (10s)')
+    .optionsGroup('Options:');
   return command;
 }
 

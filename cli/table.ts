@@ -29,7 +29,7 @@ export function newTable(options: TableOptions): Table {
   const shown = columns.filter((column) => column.priority === 0 || options.wide);
   const layout = newLayout();
   const tinted = resource === 'events' ? 'Type' : 'Status';
-  let headed = !options.headers;
+  let headed = false;
 
   const headings = [
     ...(options.withNamespace ? ['NAMESPACE'] : []),
@@ -55,6 +55,7 @@ export function newTable(options: TableOptions): Table {
     lines(items) {
       const nowMs = options.now();
       const rows = items.map((item) => rowFor(item, nowMs));
+      if (!options.headers) return layout.lines(rows);
       const [heading, ...rest] = layout.lines([headings, ...rows]);
       if (headed || heading === undefined) return rest;
       headed = true;

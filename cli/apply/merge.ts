@@ -27,7 +27,9 @@ function mergeField(field: string, last: unknown, wanted: unknown, current: unkn
 }
 
 function mergeList(field: string, last: unknown[], wanted: unknown[], current: unknown[]): unknown {
-  const identity = identities[field]?.find((key) => [last, wanted, current].every((items) => isKeyedBy(key, items)));
+  const identity = identities
+    .get(field)
+    ?.find((key) => [last, wanted, current].every((items) => isKeyedBy(key, items)));
   if (identity === undefined) return wanted;
   const byKey = (items: unknown[]): Map<unknown, Json> =>
     new Map(items.filter(isObject).map((item) => [item[identity], item]));
@@ -43,17 +45,17 @@ function mergeList(field: string, last: unknown[], wanted: unknown[], current: u
 }
 
 /** What tells the items of a list apart (Kubernetes v1 field markers, "patchMergeKey"); the first that all items have and none share. */
-const identities: Readonly<Record<string, readonly string[]>> = {
-  containers: ['name'],
-  initContainers: ['name'],
-  env: ['name'],
-  volumes: ['name'],
-  volumeMounts: ['mountPath'],
-  ports: ['containerPort', 'port'],
-  hostAliases: ['ip'],
-  imagePullSecrets: ['name'],
-  ownerReferences: ['uid'],
-};
+const identities: ReadonlyMap<string, readonly string[]> = new Map([
+  ['containers', ['name']],
+  ['initContainers', ['name']],
+  ['env', ['name']],
+  ['volumes', ['name']],
+  ['volumeMounts', ['mountPath']],
+  ['ports', ['containerPort', 'port']],
+  ['hostAliases', ['ip']],
+  ['imagePullSecrets', ['name']],
+  ['ownerReferences', ['uid']],
+]);
 
 /** A volume has exactly one source: merging an old one with a new one would make two. */
 const wholeItems = new Set(['volumes']);

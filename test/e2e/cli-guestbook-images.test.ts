@@ -75,10 +75,7 @@ describe('e2e/guestbook images', function () {
     assert.match(answer, /^200 \{"entries":\["hello <b> there"\],"servedBy":"[^"]+"\}/);
     assert.match(await call(web, '/'), /hello &lt;b&gt; there/);
     assert.match(await call(web, '/entries', 'entry=+'), /^400 .*the entry is empty/);
-    assert.equal(
-      await inside(master, ['redis-cli', '-p', '6380', 'lrange', 'entries', '0', '-1']),
-      'hello <b> there\n',
-    );
+    assert.match(await inside(master, ['redis-cli', '-p', '6380', 'lrange', 'entries', '0', '-1']), /hello <b> there/);
   });
 
   it('end at once when they are told to', async () => {
