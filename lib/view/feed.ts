@@ -267,7 +267,7 @@ export class Feed<R extends Resource> {
     const deadlineMs = clock.monotonic() + times.arrivalMs;
     this.#awaiting++;
     try {
-      while (this.#chain.intact && position > this.#chain.covered) {
+      while (!signal.aborted && this.#chain.intact && position > this.#chain.covered) {
         const leftMs = deadlineMs - clock.monotonic();
         if (leftMs <= 0 || this.#listDue !== undefined || !this.#busCarries()) break;
         await this.#wake.nextOr(clock, leftMs, signal);
