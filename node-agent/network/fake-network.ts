@@ -42,5 +42,9 @@ export function newFakeNetwork(): FakeNetwork {
     async setPeers(next) {
       peers = next;
     },
+    async teardown() {
+      attached.clear();
+      peers = [];
+    },
   };
 }

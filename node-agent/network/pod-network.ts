@@ -20,6 +20,8 @@ export interface PodNetwork {
   sweep(podUids: ReadonlySet<string>): Promise<void>;
   /** Makes the pods of other nodes reachable through those nodes. */
   setPeers(peers: readonly Peer[]): Promise<void>;
+  /** Removes all that the network made on this machine. */
+  teardown(): Promise<void>;
 }
 
 export interface Attachment {

@@ -12,8 +12,7 @@ export interface VethNetworkOptions {
   readonly serviceCidr: string;
   /** Whose devices these are, so that two agents on one machine never touch each other's. */
   readonly owner: string;
-  /** Name of the nft table; default `troupe_node`. */
-  readonly table?: string;
+  readonly table: string;
   readonly log: Log;
 }
 
@@ -27,7 +26,7 @@ const routeProtocol = '98';
  * a default route over the other. Connection tracking sees all traffic, two pods of one node included (docs/decisions/pod-network.md).
  */
 export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
-  const { log, table = 'troupe_node' } = options;
+  const { log, table, clusterCidr } = options;
   const prefix = `tp${hash(options.owner, 4)}`;
   const hostPorts = new Map<string, readonly PortMapping[]>();
   const addresses = new Map<string, string>();
@@ -62,7 +61,7 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       for (const [uid, ip] of inUse) next.adopt(uid, ip);
       await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
       mtu = await uplinkMtu();
-      await letThroughEngineFirewall(options.clusterCidr, log);
+      await engineFirewall('-I', clusterCidr);
       pool = next;
       await writeRules();
     },
@@ -83,19 +82,26 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       if (ip !== undefined && hostPorts.delete(ip)) await writeRules();
       pool?.release(podUid);
     },
-    async sweep(podUids) {
-      const keep = new Set([...podUids].map(device));
-      const { stdout } = await must('ip', ['-o', 'link', 'show', 'type', 'veth'], '', 'the list of devices');
-      const left = [...stdout.matchAll(/^\d+: ([^@:]+)/gm)].map((found) => found[1] ?? '');
-      for (const name of left.filter((name) => name.startsWith(prefix) && !keep.has(name))) {
-        log.info({ device: name }, 'removing the device of a pod that is gone');
-        await runCommand('ip', ['link', 'delete', name]);
-      }
-    },
+    sweep: (podUids) => sweep(new Set([...podUids].map(device))),
     async setPeers(peers) {
-      peerRoutes = await syncRoutes(peers, peerRoutes, log);
+      peerRoutes = await syncRoutes(peers, peerRoutes ?? (await ownRoutes(clusterCidr)), log);
+    },
+    async teardown() {
+      await sweep(new Set());
+      await runCommand('nft', ['delete', 'table', 'ip', table]); // absent, where no pod has ever run here
+      await syncRoutes([], await ownRoutes(clusterCidr), log);
+      await engineFirewall('-D', clusterCidr);
     },
   };
+
+  async function sweep(keep: ReadonlySet<string>): Promise<void> {
+    const { stdout } = await must('ip', ['-o', 'link', 'show', 'type', 'veth'], '', 'the list of devices');
+    const left = [...stdout.matchAll(/^\d+: ([^@:]+)/gm)].map((found) => found[1] ?? '');
+    for (const name of left.filter((candidate) => candidate.startsWith(prefix) && !keep.has(candidate))) {
+      log.info({ device: name }, 'removing the device of a pod that is gone');
+      await runCommand('ip', ['link', 'delete', name]);
+    }
+  }
 }
 
 /** One shell for the whole pair: starting programs is what costs. */
@@ -131,10 +137,10 @@ echo 1 > /proc/sys/net/ipv4/conf/${name}/forwarding
 /** Writes the routes to other nodes that are not as they should be. A node that is not on our link is told of once. */
 async function syncRoutes(
   peers: readonly Peer[],
-  before: ReadonlyMap<string, string> | undefined,
+  before: ReadonlyMap<string, string>,
   log: Log,
 ): Promise<ReadonlyMap<string, string>> {
-  const have = new Map(before ?? (await ownRoutes()));
+  const have = new Map(before);
   const want = new Map(peers.map((peer) => [peer.podCidr, peer.nodeIp]));
   for (const cidr of have.keys()) {
     if (want.has(cidr)) continue;
@@ -150,9 +156,10 @@ async function syncRoutes(
   return have;
 }
 
-async function ownRoutes(): Promise<readonly (readonly [string, string])[]> {
-  const { stdout } = await runCommand('ip', ['-o', 'route', 'show', 'proto', routeProtocol]);
-  return [...stdout.matchAll(/^(\S+) via (\S+)/gm)].map((found) => [found[1] ?? '', found[2] ?? ''] as const);
+/** Only those of this cluster: another's agent may live on the same machine. */
+async function ownRoutes(clusterCidr: string): Promise<ReadonlyMap<string, string>> {
+  const { stdout } = await runCommand('ip', ['-o', 'route', 'show', 'root', clusterCidr, 'proto', routeProtocol]);
+  return new Map([...stdout.matchAll(/^(\S+) via (\S+)/gm)].map((found) => [found[1] ?? '', found[2] ?? '']));
 }
 
 /** A packet that leaves the node must fit its way out; pods learn the same size. */
@@ -165,14 +172,14 @@ async function uplinkMtu(): Promise<number> {
 }
 
 /** An engine that manages the firewall drops what it does not know; it has a chain for others to say what may pass. */
-async function letThroughEngineFirewall(clusterCidr: string, log: Log): Promise<void> {
+async function engineFirewall(verb: '-I' | '-D', clusterCidr: string): Promise<void> {
   const chain = await runCommand('iptables', ['-w', '5', '-S', 'DOCKER-USER']).catch(() => undefined);
   if (chain?.exitCode !== 0) return;
   for (const side of ['-s', '-d']) {
     const rule = ['DOCKER-USER', side, clusterCidr, '-j', 'ACCEPT'];
-    if ((await runCommand('iptables', ['-w', '5', '-C', ...rule])).exitCode === 0) continue;
-    await must('iptables', ['-w', '5', '-I', ...rule], '', 'the rule that lets pods through');
-    log.info({ chain: 'DOCKER-USER', rule: rule.join(' ') }, 'let pod traffic through the engine firewall');
+    const present = (await runCommand('iptables', ['-w', '5', '-C', ...rule])).exitCode === 0;
+    if (present === (verb === '-I')) continue;
+    await must('iptables', ['-w', '5', verb, ...rule], '', 'the rule that lets pods through');
   }
 }
 

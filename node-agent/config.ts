@@ -1,0 +1,132 @@
+import { hostname } from 'node:os';
+import { listOf, type ConfigTable } from '../lib/base/config.ts';
+
+/** Everything that can be set on a node agent. */
+export const agentOptions = {
+  nodeName: {
+    flag: '--node-name',
+    env: 'TROUPE_NODE_NAME',
+    default: hostname().toLowerCase(),
+    help: 'Name of the Node that stands for this machine',
+  },
+  apiserver: {
+    flag: '--apiserver',
+    env: 'TROUPE_APISERVER',
+    default: '127.0.0.1:7400',
+    unit: 'host:port',
+    help: 'gRPC address of the API',
+  },
+  nats: {
+    flag: '--nats',
+    env: 'TROUPE_NATS',
+    default: ['nats://127.0.0.1:4222'] as readonly string[],
+    unit: 'url,url',
+    help: 'Bus servers; empty: work without a bus',
+    parse: listOf,
+  },
+  cluster: {
+    flag: '--cluster',
+    env: 'TROUPE_CLUSTER',
+    default: 'troupe',
+    help: 'Name of the cluster, the first token of every subject',
+  },
+  dockerSocket: {
+    flag: '--docker-socket',
+    env: 'TROUPE_DOCKER_SOCKET',
+    default: '/var/run/docker.sock',
+    unit: 'path',
+    help: 'Where the container engine answers',
+  },
+  data: {
+    flag: '--data',
+    env: 'TROUPE_NODE_DATA',
+    default: '/var/lib/troupe/node',
+    unit: 'path',
+    help: 'Folder for the volumes and files of pods',
+  },
+  nodeIp: {
+    flag: '--node-ip',
+    env: 'TROUPE_NODE_IP',
+    default: '',
+    unit: 'address',
+    help: "The node's address for other nodes; empty: that of the default route",
+  },
+  clusterDns: {
+    flag: '--cluster-dns',
+    env: 'TROUPE_CLUSTER_DNS',
+    default: '10.96.0.10',
+    unit: 'address',
+    help: 'Name server of pods',
+  },
+  clusterDomain: {
+    flag: '--cluster-domain',
+    env: 'TROUPE_CLUSTER_DOMAIN',
+    default: 'cluster.local',
+    help: 'Domain of the cluster, for the search list of pods',
+  },
+  clusterCidr: {
+    flag: '--cluster-cidr',
+    env: 'TROUPE_CLUSTER_CIDR',
+    default: '10.244.0.0/16',
+    unit: 'range',
+    help: 'Addresses of all pods; traffic to them is never translated',
+  },
+  serviceCidr: {
+    flag: '--service-cidr',
+    env: 'TROUPE_SERVICE_CIDR',
+    default: '10.96.0.0/12',
+    unit: 'range',
+    help: 'Addresses of all Services',
+  },
+  nftTable: {
+    flag: '--nft-table',
+    env: 'TROUPE_NODE_NFT_TABLE',
+    default: '',
+    help: "Name of the agent's nft table; empty: troupe_node_<cluster>",
+  },
+  infraImage: {
+    flag: '--infra-image',
+    env: 'TROUPE_INFRA_IMAGE',
+    default: 'troupe/infra:1',
+    unit: 'image',
+    help: 'Image of the container that holds a pod together; the default one is made by the agent itself',
+  },
+  maxPods: {
+    flag: '--max-pods',
+    env: 'TROUPE_MAX_PODS',
+    default: 110,
+    help: 'How many pods the node takes',
+  },
+  parallelSteps: {
+    flag: '--parallel-steps',
+    env: 'TROUPE_PARALLEL_STEPS',
+    default: 8,
+    help: 'How much is asked of the engine at one time',
+  },
+  parallelPulls: {
+    flag: '--parallel-pulls',
+    env: 'TROUPE_PARALLEL_PULLS',
+    default: 3,
+    help: 'How many images are pulled at one time',
+  },
+  heartbeat: {
+    flag: '--heartbeat',
+    env: 'TROUPE_HEARTBEAT',
+    default: 500,
+    unit: 'ms',
+    help: 'Between two heartbeats on the bus',
+  },
+  teardown: {
+    flag: '--teardown',
+    env: 'TROUPE_TEARDOWN',
+    default: false,
+    help: 'Ends all pods of this node, removes what the agent made on the machine, and exits',
+  },
+  teardownGrace: {
+    flag: '--teardown-grace',
+    env: 'TROUPE_TEARDOWN_GRACE',
+    default: 10,
+    unit: 's',
+    help: 'How long containers may take to end on --teardown',
+  },
+} as const satisfies ConfigTable;

@@ -1,0 +1,97 @@
+import { mkdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { runService } from '../lib/base/lifecycle.ts';
+import { connectBus } from '../lib/bus/nats-bus.ts';
+import { newClient } from '../lib/client/grpc-client.ts';
+import { newRecorder } from '../lib/controller/events.ts';
+import { newViews } from '../lib/view/views.ts';
+import { newAgent } from './agent.ts';
+import { agentOptions } from './config.ts';
+import { newVethNetwork } from './network/veth-network.ts';
+import { defaultHostIp, machineOf, pressure } from './node/machine.ts';
+import { watchPressure } from './node/pressure-watch.ts';
+import { newDiskStorage } from './pod-storage.ts';
+import { newDockerRuntime } from './runtime/docker-runtime.ts';
+import { engineInfo } from './runtime/engine-info.ts';
+import { teardown } from './teardown.ts';
+
+runService('node-agent', agentOptions, async (context) => {
+  const { config, log, clock, signal, telemetry } = context;
+  const { nodeName, cluster, data } = config;
+  mkdirSync(data, { recursive: true });
+  const { meter, tracer } = telemetry;
+  const runtime = newDockerRuntime({
+    ...{ socketPath: config.dockerSocket, cluster, node: nodeName, clock },
+    infraImage: config.infraImage,
+  });
+  const network = newVethNetwork({
+    ...{ clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr, owner: `${cluster}/${nodeName}`, log },
+    table: config.nftTable === '' ? `troupe_node_${cluster.replace(/[^A-Za-z0-9_]/g, '_')}` : config.nftTable,
+  });
+  const storage = newDiskStorage(data);
+  if (config.teardown) {
+    await teardown({ runtime, network, storage, log, graceSeconds: config.teardownGrace });
+    process.kill(process.pid, 'SIGTERM'); // a clean end, by the one way there is
+    return;
+  }
+
+  const client = newClient({ address: config.apiserver, userAgent: 'troupe-node-agent', log });
+  context.onStop('client', () => client.close());
+  const bus =
+    config.nats.length === 0
+      ? undefined
+      : connectBus({ servers: config.nats, name: `troupe-node-agent-${nodeName}`, cluster, log });
+  context.onStop('bus', () => bus?.close());
+  const telling = new AbortController();
+  const recorder = newRecorder({
+    client,
+    component: 'node-agent',
+    host: nodeName,
+    clock,
+    log,
+    meter,
+    signal: telling.signal,
+  });
+  context.onStop('events', async () => {
+    await recorder.flush(1_000);
+    telling.abort();
+  });
+
+  const views = newViews(
+    { pods: { node: nodeName }, services: {}, nodes: {} },
+    { client, bus, cluster, clock, log, meter, signal },
+  );
+  const synced = views.synced();
+  synced.catch(() => undefined); // the agent waits for it; it rejects when the process ends
+  let isRunning: () => string | undefined = () => 'the container engine has not answered yet';
+  telemetry.ready('agent', () => isRunning());
+
+  // The machine's capacity is the engine's to tell, so that the agent waits for it; it does not hold the start back.
+  void (async () => {
+    const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
+    const hostIp = config.nodeIp === '' ? await defaultHostIp() : config.nodeIp;
+    const machine = machineOf({ ...options, hostIp }, await engineInfo(runtime, { clock, log, signal }));
+    const short = watchPressure(() => pressure(data), { clock, signal, onChange: () => agent.checkNode() });
+    const agent = newAgent({
+      ...{ cluster, machine, runtime, network, storage, client, bus, clock, log, meter, tracer, signal, synced },
+      ...{ pods: views.pods, services: views.services, nodes: views.nodes, telling: recorder, pressure: short },
+      dns: {
+        clusterDns: config.clusterDns,
+        clusterDomain: config.clusterDomain,
+        nodeResolvConf: await readFile('/etc/resolv.conf', 'utf8').catch(() => ''),
+      },
+      infraImage: config.infraImage,
+      maxParallelSteps: config.parallelSteps,
+      maxParallelPulls: config.parallelPulls,
+      heartbeatMs: config.heartbeat,
+    });
+    isRunning = () => agent.notReady();
+    meter
+      .createObservableGauge('troupe_agent_pods', { description: 'Pods being looked after' })
+      .addCallback((result) => {
+        result.observe(agent.podCount);
+      });
+  })().catch((error: unknown) => {
+    if (!signal.aborted) log.error({ error }, 'the agent could not start');
+  });
+});
