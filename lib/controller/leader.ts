@@ -132,9 +132,10 @@ export function newElection(options: ElectionOptions): Election {
       lost.abort(new Error('the lease was not renewed in time')),
     );
     let pauseMs = renewMs;
+    const over = AbortSignal.any([signal, lost.signal]);
     try {
       for (;;) {
-        await wait(clock, pauseMs * (0.9 + 0.1 * random()), AbortSignal.any([signal, lost.signal]));
+        await wait(clock, pauseMs * (0.9 + 0.1 * random()), over);
         const nowMs = clock.monotonic();
         pauseMs = renewMs;
         try {
