@@ -86,10 +86,10 @@ export class NatsStream implements EventStream {
   async last(subject?: string): Promise<{ readonly message: BusMessage; readonly sequence: number } | undefined> {
     return this.#ask(async ({ streams }) => {
       try {
-        const found = await streams.getMessage(
-          this.#name,
-          subject === undefined ? { seq: (await streams.info(this.#name)).state.last_seq } : { last_by_subj: subject },
-        );
+        const sequence = subject === undefined ? (await streams.info(this.#name)).state.last_seq : undefined;
+        if (sequence === 0) return undefined; // there is no message 0 to ask for
+        const query = sequence === undefined ? { last_by_subj: subject ?? '' } : { seq: sequence };
+        const found = await streams.getMessage(this.#name, query);
         if (found === null) return undefined;
         const headers: Record<string, string> = {};
         for (const [name, values] of found.header) headers[name] = values[0] ?? '';

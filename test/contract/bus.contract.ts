@@ -162,6 +162,13 @@ export function busContract(name: string, make: () => Promise<BusUnderTest>): vo
       const change = (n: number, node = '-'): BusMessage =>
         message(`${cluster}.v1.pods.${node}.default.p${n}`, `body ${n}`, { n: String(n) });
 
+      it('says that a new stream is empty', async () => {
+        const bus = await connect();
+        const at = await ensured(bus);
+        if (at === 0) assert.equal(await bus.stream.last(), undefined);
+        assert.equal(await bus.stream.last(`${cluster}.v1.>`), undefined);
+      });
+
       it('captures what is appended and finds the last by subject, with wildcards', async () => {
         const bus = await connect();
         const at = await ensured(bus);
