@@ -5,6 +5,8 @@ import { apiVersionOf, kinds, type Objects, type Resource } from '../api/kinds.t
 import type { Binding } from '../api/objects.ts';
 import { ApiError, hasReason } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { activeTraceparent } from '../base/trace.ts';
+import { newBatches, maxOperations, maxWriteBytes, type Batches } from './batches.ts';
 import { newChannels, type Channels } from './channels.ts';
 import type {
   CallOptions,
@@ -29,11 +31,6 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
 }
 
-/** Operations in one Write call at most, as the server allows. */
-const maxOperations = 1000;
-/** Bytes of objects in one Write call, well below the server's limit for a message. */
-const maxWriteBytes = 8 * 1024 * 1024;
-
 type Operation = Messages['WriteOperation'];
 type Result = Messages['WriteResult'];
 
@@ -44,9 +41,11 @@ export function newClient(options: ClientOptions): Client {
 
 class GrpcClient implements Client {
   readonly #channels: Channels;
+  readonly #batches: Batches;
 
   constructor(channels: Channels) {
     this.#channels = channels;
+    this.#batches = newBatches((operations, call) => this.#write(operations, call));
   }
 
   async get<R extends Resource>(resource: R, key: Key, call: CallOptions = {}): Promise<Objects[R] | undefined> {
@@ -197,9 +196,7 @@ class GrpcClient implements Client {
   }
 
   async #writeOne<T>(operation: Operation, call: WriteOptions): Promise<T> {
-    const [result] = await this.#write([operation], call);
-    if (result === undefined) throw new ApiError('InternalError', 'the server answered a write with no result');
-    const outcome = outcomeOf<T>(result, call);
+    const outcome = outcomeOf<T>(await this.#batches.write(operation, call), call);
     if (outcome.ok) return outcome.object;
     throw new ApiError(outcome.reason, outcome.message, outcome.details);
   }
@@ -254,7 +251,7 @@ function creation<R extends Resource>(resource: R, object: Draft<Objects[R]>): O
   const info = kinds[resource];
   const { namespace = '', name = '' } = object.metadata;
   const draft = { apiVersion: apiVersionOf(info), kind: info.kind, ...object };
-  return { verb: 'create', resource, namespace, name, subresource: '', json: json(draft) };
+  return { ...place('create', resource), namespace, name, json: json(draft) };
 }
 
 const replacement = <R extends Resource>(resource: R, object: Objects[R], subresource: string): Operation => ({
@@ -262,9 +259,14 @@ const replacement = <R extends Resource>(resource: R, object: Objects[R], subres
   subresource,
 });
 
+const place = (verb: string, resource: Resource): Omit<Operation, 'namespace' | 'name' | 'json'> => ({
+  ...{ verb, resource, subresource: '' },
+  traceparent: activeTraceparent() ?? '',
+});
+
 function target(verb: string, resource: Resource, key: Key, body: object): Operation {
   const { namespace = '', name } = splitKey(key);
-  return { verb, resource, namespace, name, subresource: '', json: json(body) };
+  return { ...place(verb, resource), namespace, name, json: json(body) };
 }
 
 const selectionOf = (options: ListOptions): Messages['Selection'] => ({

@@ -71,6 +71,7 @@ export interface Messages {
     readonly name: string;
     readonly subresource: string;
     readonly json: Uint8Array;
+    readonly traceparent: string;
   };
   WriteReply: {
     readonly results: readonly Messages['WriteResult'][];

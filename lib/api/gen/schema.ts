@@ -17,7 +17,7 @@ export const schema: Readonly<Record<string, string>> = {
   PositionRequest: 'resource 1 string!; node 2 string!',
   PositionReply: 'revision 1 string!',
   WriteRequest: 'operations 1 list WriteOperation!; dry_run 2 bool!; field_validation 3 string!',
-  WriteOperation: 'verb 1 string!; resource 2 string!; namespace 3 string!; name 4 string!; subresource 5 string!; json 6 bytes!',
+  WriteOperation: 'verb 1 string!; resource 2 string!; namespace 3 string!; name 4 string!; subresource 5 string!; json 6 bytes!; traceparent 7 string!',
   WriteReply: 'results 1 list WriteResult!',
   WriteResult: 'reason 1 string!; message 2 string!; json 3 bytes!; revision 4 string!; warnings 5 list string!',
   DeleteCollectionRequest: 'resource 1 string!; selection 2 Selection; options 3 bytes!; dry_run 4 bool!',

@@ -27,7 +27,9 @@ export function applyAll(registry: Registry, operations: readonly Operation[], o
   const last = new Map<string, Promise<Result>>();
   return Promise.all(
     operations.map((operation) => {
-      const apply = (): Promise<Result> => applyOne(registry, operation, options);
+      const { traceparent } = operation;
+      const own = traceparent === '' ? options : { ...options, traceparent };
+      const apply = (): Promise<Result> => applyOne(registry, operation, own);
       const object =
         operation.name === '' ? undefined : `${operation.resource}/${operation.namespace}/${operation.name}`;
       if (object === undefined) return apply();
