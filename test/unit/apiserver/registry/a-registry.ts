@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { hasReason, isApiError, type ApiError, type Reason } from '../../../../lib/base/errors.ts';
+import { hasReason, isApiError, messageOf, type ApiError, type Reason } from '../../../../lib/base/errors.ts';
 import {
   newRegistry,
   type RegistryOptions,
   type RunningRegistry,
 } from '../../../../services/apiserver/registry/index.ts';
-import type { WatchBatch, Written } from '../../../../services/apiserver/registry/registry.ts';
+import type { WatchBatch } from '../../../../services/apiserver/registry/registry.ts';
 import { MemoryStore } from '../../../../services/apiserver/store/memory.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 
@@ -34,21 +34,48 @@ export async function closeAll(): Promise<void> {
   }
 }
 
-/** An object as tests look into it. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests read paths of objects of every kind
-export type Any = any;
+/** An object of any kind as tests look into it: what is not there reads as undefined all the same. */
+export interface Seen {
+  apiVersion: string;
+  kind: string;
+  metadata: {
+    name: string;
+    namespace: string;
+    uid: string;
+    resourceVersion: string;
+    creationTimestamp: string;
+    generation: number;
+    labels: Record<string, string>;
+    annotations: Record<string, string>;
+    finalizers?: string[];
+    deletionTimestamp: string;
+    deletionGracePeriodSeconds: number;
+  };
+  spec: {
+    replicas: number;
+    restartPolicy: string;
+    nodeName: string;
+    containers: { image: string }[];
+    clusterIP: string;
+    clusterIPs: string[];
+    ports: { nodePort: number }[];
+    selector: Record<string, string>;
+    finalizers: string[];
+  };
+  status: { phase: string; podIP: string; conditions: unknown[]; capacity: Record<string, string> };
+}
 
-export const objectOf = (written: Written | { readonly served: { readonly json: Buffer } }): Any =>
-  JSON.parse(written.served.json.toString('utf8'));
+export const objectOf = (written: { readonly served: { readonly json: Buffer } }): Seen =>
+  JSON.parse(written.served.json.toString('utf8')) as Seen;
 
 /** Drafts as a person would write them. */
-export const podDraft = (metadata: object = { name: 'web' }, spec: object = {}): Any => ({
+export const podDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata,
   spec: { containers: [{ name: 'main', image: 'web:1' }], ...spec },
 });
-export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): Any => ({
+export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
   metadata,
   spec: {
     replicas: 2,
@@ -57,7 +84,7 @@ export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): 
     ...spec,
   },
 });
-export const serviceDraft = (metadata: object = { name: 'web' }, spec: object = {}): Any => ({
+export const serviceDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
   metadata,
   spec: { selector: { app: 'web' }, ports: [{ port: 80 }], ...spec },
 });
@@ -67,7 +94,7 @@ export async function rejects(work: Promise<unknown>, reason: Reason, message?: 
   await work.catch((error: unknown) => {
     caught = error;
   });
-  assert.ok(isApiError(caught), `expected ${reason}, got ${caught === undefined ? 'success' : String(caught)}`);
+  assert.ok(isApiError(caught), `expected ${reason}, got ${caught === undefined ? 'success' : messageOf(caught)}`);
   assert.ok(hasReason(caught, reason), `expected ${reason}, got ${caught.reason}: ${caught.message}`);
   if (typeof message === 'string') assert.equal(caught.message, message);
   else if (message !== undefined) assert.match(caught.message, message);

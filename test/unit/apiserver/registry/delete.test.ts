@@ -7,7 +7,7 @@ import {
   podDraft,
   rcDraft,
   rejects,
-  type Any,
+  type Seen,
   type RegistryUnderTest,
 } from './a-registry.ts';
 
@@ -20,7 +20,7 @@ describe('apiserver/registry delete', () => {
     await subject.registry.bind({ metadata: { name: 'web', namespace: 'default' }, target: { name: 'n1' } }, {});
     return subject;
   }
-  const deletion = async ({ registry }: RegistryUnderTest, options: DeleteOptions = {}): Promise<Any> => {
+  const deletion = async ({ registry }: RegistryUnderTest, options: DeleteOptions = {}): Promise<Seen> => {
     const written = await registry.delete('pods', 'default/web', options);
     const { deletionTimestamp, deletionGracePeriodSeconds, generation } = objectOf(written).metadata;
     return { gone: written.gone, at: deletionTimestamp, grace: deletionGracePeriodSeconds, generation };

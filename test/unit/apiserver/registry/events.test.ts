@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { until } from '../../../support/until.ts';
-import { aRegistry, closeAll, objectOf, rejects, type Any } from './a-registry.ts';
+import { aRegistry, closeAll, objectOf, rejects } from './a-registry.ts';
 
-const event = (name: string, more: object = {}): Any => ({
+const event = (name: string, more: object = {}) => ({
   metadata: { name },
   involvedObject: { kind: 'Pod', namespace: 'default', name: 'web', uid: `uid-of-${name}` },
   reason: 'Started',

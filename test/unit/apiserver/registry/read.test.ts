@@ -9,7 +9,7 @@ import {
   podDraft,
   readWatch,
   rejects,
-  type Any,
+  type Seen,
   type RegistryUnderTest,
 } from './a-registry.ts';
 
@@ -131,8 +131,7 @@ describe('apiserver/registry get, list and watch', () => {
   describe('watch', () => {
     const watched = async (
       { registry }: RegistryUnderTest,
-      selection: Selection,
-      from: number,
+      [selection, from]: readonly [Selection, number],
       act: () => Promise<unknown>,
       last: string,
     ): Promise<string[]> => {
@@ -150,8 +149,7 @@ describe('apiserver/registry get, list and watch', () => {
       for (let i = 0; i < 30; i++) await registry.create('pods', 'default', podDraft({ name: `p${i}` }), {});
       const told = await watched(
         subject,
-        {},
-        revision,
+        [{}, revision],
         async () => {
           for (let i = 30; i < 60; i++) await registry.create('pods', 'default', podDraft({ name: `p${i}` }), {});
         },
@@ -179,16 +177,14 @@ describe('apiserver/registry get, list and watch', () => {
       const want = ['ADDED a', 'MODIFIED a', 'DELETED a', 'DELETED b'];
       const live = await watched(
         subject,
-        { labelSelector: 'app=web', namespace: 'default' },
-        revision,
+        [{ labelSelector: 'app=web', namespace: 'default' }, revision],
         act,
         'DELETED b',
       );
       assert.deepEqual(live, want);
       const past = await watched(
         subject,
-        { labelSelector: 'app=web', namespace: 'default' },
-        revision,
+        [{ labelSelector: 'app=web', namespace: 'default' }, revision],
         async () => undefined,
         'DELETED b',
       );
@@ -201,8 +197,7 @@ describe('apiserver/registry get, list and watch', () => {
       const { revision } = await registry.list('pods', {});
       const told = await watched(
         subject,
-        { fieldSelector: 'spec.nodeName=n1' },
-        revision,
+        [{ fieldSelector: 'spec.nodeName=n1' }, revision],
         async () => {
           await registry.bind({ metadata: { name: 'a', namespace: 'default' }, target: { name: 'n2' } }, {});
           await registry.bind({ metadata: { name: 'c', namespace: 'shop' }, target: { name: 'n1' } }, {});
@@ -294,7 +289,7 @@ describe('apiserver/registry get, list and watch', () => {
         const { registry } = subject;
         const model = new Map<string, string | undefined>();
         const { revision } = await registry.list('configmaps', {});
-        const seen = new Map<string, Any>();
+        const seen = new Map<string, Seen>();
         const abort = new AbortController();
         const selection = { labelSelector: 'app=web' };
         const watching = (async () => {

@@ -7,7 +7,7 @@ import {
   objectOf,
   rejects,
   serviceDraft,
-  type Any,
+  type Seen,
   type RegistryUnderTest,
 } from './a-registry.ts';
 
@@ -21,7 +21,7 @@ describe('apiserver/registry services', () => {
     name: string,
     spec: object = {},
     namespace = 'default',
-  ): Promise<Any> => objectOf(await registry.create('services', namespace, serviceDraft({ name }, spec), {}));
+  ): Promise<Seen> => objectOf(await registry.create('services', namespace, serviceDraft({ name }, spec), {}));
 
   it('get an address of the range, each its own', async () => {
     const subject = await aRegistry(small);
@@ -173,7 +173,7 @@ describe('apiserver/registry services', () => {
         { name: 'b', port: 81 },
       ];
       const { spec } = await create(subject, 'a', { type: 'NodePort', ports });
-      const given = spec.ports.map((port: Any) => port.nodePort);
+      const given = spec.ports.map((port) => port.nodePort);
       assert.equal(new Set(given).size, 2);
       assert.ok(given.every((port: number) => port >= 30_000 && port <= 30_002));
       await rejects(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { aRegistry, closeAll, objectOf, podDraft, rcDraft, rejects, type Any } from './a-registry.ts';
+import { aRegistry, closeAll, objectOf, podDraft, rcDraft, rejects } from './a-registry.ts';
 
 describe('apiserver/registry update and patch', () => {
   afterEach(closeAll);
@@ -30,7 +30,7 @@ describe('apiserver/registry update and patch', () => {
   it('is conditional on the resourceVersion when there is one', async () => {
     const { registry } = await aRegistry();
     const rc = objectOf(await registry.create('replicationcontrollers', 'default', rcDraft(), {}));
-    const scaled = (replicas: number): Any => ({ ...rc, spec: { ...rc.spec, replicas } });
+    const scaled = (replicas: number) => ({ ...rc, spec: { ...rc.spec, replicas } });
     await registry.update('replicationcontrollers', 'default/web', scaled(3), {});
     await rejects(
       registry.update('replicationcontrollers', 'default/web', scaled(4), {}),
@@ -72,7 +72,7 @@ describe('apiserver/registry update and patch', () => {
   it('refuses another name, namespace or uid, and what is not there', async () => {
     const { registry } = await aRegistry();
     const pod = objectOf(await registry.create('pods', 'default', podDraft(), {}));
-    const withMeta = (metadata: object): Any => ({
+    const withMeta = (metadata: object) => ({
       ...structuredClone(pod),
       metadata: { ...pod.metadata, ...metadata },
     });
@@ -94,7 +94,7 @@ describe('apiserver/registry update and patch', () => {
   it('keeps the rules of the kind: a pod may change little, and never its node', async () => {
     const { registry } = await aRegistry();
     await registry.create('pods', 'default', podDraft(), {});
-    const image = (image: string): Any => podDraft({ name: 'web' }, { containers: [{ name: 'main', image }] });
+    const image = (image: string) => podDraft({ name: 'web' }, { containers: [{ name: 'main', image }] });
     const updated = objectOf(await registry.update('pods', 'default/web', image('web:2'), {}));
     assert.equal(updated.spec.containers[0].image, 'web:2');
     await rejects(
@@ -271,7 +271,7 @@ describe('apiserver/registry update and patch', () => {
   });
 
   describe('bind', () => {
-    const binding = (name: string, more: object = {}): Any => ({
+    const binding = (name: string, more: object = {}) => ({
       metadata: { name: 'web', namespace: 'default', ...more },
       target: { kind: 'Node', name },
     });
