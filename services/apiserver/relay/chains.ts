@@ -14,13 +14,17 @@ const maxChannels = 50_000;
  */
 export class Chains {
   readonly epoch: string;
-  readonly #lastOn: LastOn;
+  /** Undefined while every channel of the epoch is in memory: then what is not known has not been published. */
+  #lastOn: LastOn | undefined;
+  readonly #lookUp: LastOn;
   readonly #ends = new Map<string, number>();
   readonly #resources = new Map<string, number>();
 
-  constructor(epoch: string, lastOn: LastOn) {
+  /** `isNew`: the epoch begins now, so that nothing of it is in the stream. */
+  constructor(epoch: string, lastOn: LastOn, isNew = false) {
     this.epoch = epoch;
-    this.#lastOn = lastOn;
+    this.#lookUp = lastOn;
+    this.#lastOn = isNew ? undefined : lastOn;
   }
 
   /** Learns the ends that `publications` will need. */
@@ -35,16 +39,16 @@ export class Chains {
     if (channels.size === 0 && resources.size === 0) return;
     const start = epochStart(this.epoch);
     await Promise.all([
-      ...[...channels].map(async (channel) => this.#ends.set(channel, (await this.#lastOn(`${channel}.>`)) ?? start)),
+      ...[...channels].map(async (channel) => this.#ends.set(channel, (await this.#lastOn?.(`${channel}.>`)) ?? start)),
       ...[...resources].map(async (resource) =>
-        this.#resources.set(resource, (await this.#lastOn(`${token(resource)}.>`)) ?? start),
+        this.#resources.set(resource, (await this.#lastOn?.(`${token(resource)}.>`)) ?? start),
       ),
     ]);
   }
 
   /** Learns the end of a resource's chain where the stream has one, so that `positions` can tell. */
   async learn(resource: string): Promise<void> {
-    const last = await this.#lastOn(`${token(resource)}.>`);
+    const last = await this.#lookUp(`${token(resource)}.>`);
     if (last !== undefined) this.#resources.set(resource, last);
   }
 
@@ -58,6 +62,7 @@ export class Chains {
     this.#ends.set(channel, revision);
     this.#resources.set(resource, revision);
     if (this.#ends.size > maxChannels) {
+      this.#lastOn = this.#lookUp;
       for (const oldest of this.#ends.keys()) {
         this.#ends.delete(oldest);
         break;

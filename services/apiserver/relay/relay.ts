@@ -192,7 +192,7 @@ class ChangeRelay {
     const start = Math.max(compactedRevision, current - maxReplay);
     const epoch = newEpoch(start, randomBytes(6).toString('hex'));
     log.info({ epoch, start }, 'a new chain of changes begins: subscribers list again');
-    const chains = new Chains(epoch, (pattern) => this.#lastOn(pattern, epoch));
+    const chains = new Chains(epoch, (pattern) => this.#lastOn(pattern, epoch), true);
     return { sequence, revision: start, subject: undefined, chains };
   }
 
