@@ -12,13 +12,14 @@ export function renderOutline(outline: Outline, heading: (text: string) => strin
 }
 
 function renderLevel(outline: Outline, indent: string, heading: (text: string) => string): string[] {
-  const shown = outline.filter(([, value]) => value !== undefined);
+  const shown = outline
+    .filter(([, value]) => value !== undefined)
+    .map(([label, value]): Entry => [label, isLevel(value) && isEmpty(value.inner) ? [] : value]);
   const width = Math.max(0, ...shown.filter(([, value]) => !isLevel(value)).map(([label]) => label.length));
   return shown.flatMap(([label, value]) => {
     const title = heading(`${label}:`);
     if (isLevel(value)) {
-      const below = renderLevel(value.inner, `${indent}  `, (text) => text);
-      return below.length === 0 ? [`${indent}${title} <none>`] : [`${indent}${title}`, ...below];
+      return [`${indent}${title}`, ...renderLevel(value.inner, `${indent}  `, (text) => text)];
     }
     const lines = Array.isArray(value) ? (value as readonly string[]) : [String(value)];
     const padding = ' '.repeat(width - label.length + 2);
@@ -29,6 +30,7 @@ function renderLevel(outline: Outline, indent: string, heading: (text: string) =
   });
 }
 
+const isEmpty = (outline: Outline): boolean => outline.every(([, value]) => value === undefined);
 const isLevel = (value: Value): value is { readonly inner: Outline } => typeof value === 'object' && 'inner' in value;
 
 /** `a=1` lines sorted by key. */

@@ -5,7 +5,7 @@ import { runTroupe } from '../../../cli/program.ts';
 import type { Shell } from '../../../cli/shell.ts';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
-import type { EventBus } from '../../../lib/bus/bus.ts';
+import { MemoryBus } from '../../../lib/bus/memory-bus.ts';
 import type { Client } from '../../../lib/client/client.ts';
 import { epochMs } from '../../support/builders.ts';
 import { FakeClient } from './fake-client.ts';
@@ -20,7 +20,7 @@ export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly isTerminal?: boolean;
-  readonly bus?: EventBus;
+  readonly bus?: MemoryBus;
 }
 
 /** A command that is still running, such as a watch. */
@@ -50,7 +50,7 @@ export function start(client: Client, line: string | readonly string[], options:
     connect: async () => client,
     connectBus: async (servers) => {
       if (options.bus === undefined) throw new ApiError('ServiceUnavailable', `the bus at ${servers} does not answer`);
-      return options.bus;
+      return new MemoryBus(options.bus.broker); // a command closes its own
     },
   };
   const words = typeof line === 'string' ? line.split(' ') : line;

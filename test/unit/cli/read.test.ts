@@ -1,0 +1,388 @@
+import assert from 'node:assert/strict';
+import type { EventBus } from '../../../lib/bus/bus.ts';
+import { MemoryBus } from '../../../lib/bus/memory-bus.ts';
+import { statusHeader, streamVerbs, type LogRequest, type StreamStatus } from '../../../lib/bus/node-streams.ts';
+import { nodeSubject } from '../../../lib/bus/subjects.ts';
+import { ApiError } from '../../../lib/base/errors.ts';
+import { aContainer, aNode, anEndpoints, anEvent, anRc, aPod, aService, uidOf } from '../../support/builders.ts';
+import { until } from '../../support/until.ts';
+import { FakeClient, start, troupe } from './run.ts';
+
+describe('cli: commands that tell', () => {
+  let client: FakeClient;
+  beforeEach(() => {
+    client = new FakeClient();
+  });
+
+  describe('describe', () => {
+    it('shows a pod with its events', async () => {
+      const pod = client.put(
+        'pods',
+        aPod({
+          name: 'web-1',
+          labels: { tier: 'front', app: 'web' },
+          nodeName: 'n1',
+          ip: '10.244.0.5',
+          restarts: 2,
+          cpu: '50m',
+          ownerUid: uidOf('rc'),
+        }),
+      );
+      client.put(
+        'events',
+        anEvent({
+          name: 'e1',
+          about: pod,
+          reason: 'BackOff',
+          message: 'Back-off restarting',
+          type: 'Warning',
+          count: 3,
+        }),
+      );
+      client.put('events', anEvent({ name: 'e2', about: aPod({ name: 'web-1', uid: 'an earlier one' }) }));
+      const said = await troupe(client, 'describe pod web-1');
+      assert.equal(said.code, 0, said.err);
+      assert.equal(
+        said.out,
+        `Name:             web-1
+Namespace:        default
+Labels:           app=web
+                  tier=front
+Created:          2026-01-01T00:00:00Z
+Node:             n1
+Started:          2026-01-01T00:00:00Z
+Status:           Running
+IP:               10.244.0.5
+Controlled by:    ReplicationController/web
+Restart policy:   Always
+Service quality:  Burstable
+Containers:
+  main:
+    Image:         example/web:1
+    Image ID:      sha256:main
+    Container ID:  docker://main
+    State:         Running since 2026-01-01T00:00:00Z
+    Ready:         true
+    Restarts:      2
+    Requests:      cpu 50m
+Conditions:
+  PodScheduled:     True
+  ContainersReady:  True
+  Ready:            True
+Volumes:          <none>
+Tolerations:      <none>
+Events:
+  TYPE      REASON    AGE               FROM        MESSAGE
+  Warning   BackOff   5m (x3 over 5m)   scheduler   Back-off restarting
+`,
+      );
+    });
+
+    it('shows a service with the addresses behind it', async () => {
+      client.put(
+        'services',
+        aService({ name: 'web', ports: [{ port: 80, targetPort: 'http', name: 'web', nodePort: 30080 }] }),
+      );
+      client.put(
+        'endpoints',
+        anEndpoints({
+          name: 'web',
+          ips: ['10.244.0.5'],
+          notReadyIps: ['10.244.0.6'],
+          ports: [{ port: 8080, protocol: 'TCP' }],
+        }),
+      );
+      const { out } = await troupe(client, 'describe svc/web');
+      assert.match(out, /^IP: +10\.96\.0\.20$/m);
+      assert.match(out, /^Ports: +80\/TCP \(web\) to port http of the pods, port 30080 of every node$/m);
+      assert.match(out, /^Endpoints: +10\.244\.0\.5:8080$/m);
+      assert.match(out, /^Not ready: +10\.244\.0\.6:8080$/m);
+    });
+
+    it('counts the pods that a ReplicationController owns, and no others', async () => {
+      const rc = client.put(
+        'replicationcontrollers',
+        anRc({ name: 'web', replicas: 2, status: { replicas: 1, readyReplicas: 1 } }),
+      );
+      client.put('pods', aPod({ name: 'own', labels: { app: 'web' }, nodeName: 'n1', ownerUid: rc.metadata.uid }));
+      client.put('pods', aPod({ name: 'stray', labels: { app: 'web' }, nodeName: 'n1' }));
+      const { out } = await troupe(client, 'describe rc web');
+      assert.match(out, /^Replicas: +1 now, 2 wanted, 1 ready, 0 available$/m);
+      assert.match(out, /^Pods: +1 running, 0 pending, 0 succeeded, 0 failed$/m);
+      assert.match(out, /^Pod template:\n {2}Labels: +app=web\n/m);
+    });
+
+    it('adds up what the pods of a node ask for', async () => {
+      client.put('nodes', aNode({ name: 'n1', cpu: '4', memory: '8Gi' }));
+      client.put('pods', aPod({ name: 'a', nodeName: 'n1', cpu: '500m', memory: '1Gi' }));
+      client.put('pods', aPod({ name: 'b', namespace: 'shop', nodeName: 'n1', cpu: '1500m', memory: '1Gi' }));
+      client.put('pods', aPod({ name: 'done', nodeName: 'n1', cpu: '2', phase: 'Succeeded' }));
+      client.put('pods', aPod({ name: 'elsewhere', nodeName: 'n2', cpu: '2' }));
+      const { out } = await troupe(client, 'describe node n1');
+      assert.match(out, /^Requested: +cpu 2 \(50%\)\n +memory 2Gi \(25%\)\n +pods 2 \(2%\)$/m);
+      assert.match(out, /^ {2}default\/a: +ready, cpu 500m, memory 1Gi\n {2}shop\/b: +ready, cpu 1500m, memory 1Gi$/m);
+      assert.ok(!out.includes('elsewhere') && !out.includes('done'));
+    });
+
+    it('does not show the values of a secret', async () => {
+      const meta = aPod({ name: 's' }).metadata;
+      client.put('secrets', {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: meta,
+        type: 'Opaque',
+        data: { password: 'aHVudGVyMg==' },
+      });
+      const { out } = await troupe(client, 'describe secret s');
+      assert.match(out, /password: +7 bytes/);
+      assert.ok(!out.includes('hunter2') && !out.includes('aHVudGVyMg'));
+    });
+
+    it('fails for what is not there', async () => {
+      assert.equal((await troupe(client, 'describe pod ghost')).code, 1);
+      assert.deepEqual(await troupe(client, 'describe pods'), { code: 0, out: '', err: 'No resources found.\n' });
+    });
+  });
+
+  describe('events', () => {
+    beforeEach(() => {
+      client.put('events', { ...anEvent({ name: 'new', reason: 'Started' }), lastTimestamp: '2026-01-01T00:04:30Z' });
+      client.put(
+        'events',
+        anEvent({ name: 'old', type: 'Warning', reason: 'FailedScheduling', message: 'no room\nat all' }),
+      );
+      client.put('events', anEvent({ name: 'other', about: aNode({ name: 'n1' }), reason: 'Ready' }));
+    });
+
+    it('shows the latest last', async () => {
+      assert.equal(
+        (await troupe(client, 'events --for pod/web-1')).out,
+        `LAST SEEN   TYPE      REASON             OBJECT      MESSAGE
+5m          Warning   FailedScheduling   pod/web-1   no room at all
+30s         Normal    Started            pod/web-1   Assigned to n1
+`,
+      );
+    });
+
+    it('shows some types only, and says when there are none', async () => {
+      assert.match((await troupe(client, 'events --types Warning --no-headers')).out, /^5m +Warning.*\n$/);
+      assert.equal((await troupe(client, 'events -n shop')).err, 'No events in shop namespace.\n');
+      assert.equal((await troupe(client, 'events --types Odd')).code, 2);
+      assert.equal((await troupe(client, 'events --for pods')).code, 2);
+    });
+
+    it('goes on with what comes', async () => {
+      const running = start(client, 'events -w --types Warning');
+      await until(() => client.watching === 1, { what: 'the watch' });
+      client.put('events', anEvent({ name: 'late', type: 'Warning', reason: 'Unhealthy' }));
+      await until(() => running.out().includes('Unhealthy'), { what: 'the event' });
+      running.interrupt();
+      assert.equal((await running.said).code, 0);
+    });
+  });
+
+  describe('logs', () => {
+    const bus = new MemoryBus();
+    /** What each container has written, in chunks; with `follow` the stream stays open after them. */
+    const written = new Map<string, string[]>();
+    const requests: LogRequest[] = [];
+    before(() => {
+      serve(bus, 'n1', written, requests);
+    });
+    beforeEach(() => {
+      written.clear();
+      requests.length = 0;
+      client.put('pods', aPod({ name: 'web-1', labels: { app: 'web' }, nodeName: 'n1' }));
+      client.put('pods', aPod({ name: 'web-10', labels: { app: 'web' }, nodeName: 'n1' }));
+      written.set('web-1/main', ['one\ntw', 'o\nthr\u00e9', 'e']);
+      written.set('web-10/main', ['ten\n']);
+    });
+
+    it('shows what one pod wrote, as it is', async () => {
+      const said = await troupe(client, 'logs web-1 --tail 5 --since 2m --timestamps', { bus });
+      assert.deepEqual(said, { code: 0, out: 'one\ntwo\nthr\u00e9e\n', err: '' });
+      assert.deepEqual(requests, [
+        {
+          follow: false,
+          tailLines: 5,
+          sinceSeconds: 120,
+          timestamps: true,
+          previous: false,
+          namespace: 'default',
+          pod: 'web-1',
+          container: 'main',
+        },
+      ]);
+    });
+
+    it('names the pod on each line where there are several', async () => {
+      const want = '[web-1]  one\n[web-1]  two\n[web-1]  thr\u00e9e\n[web-10] ten\n';
+      assert.equal((await troupe(client, 'logs -l app=web', { bus })).out, want);
+      client.put('replicationcontrollers', anRc({ name: 'web' }));
+      assert.equal((await troupe(client, 'logs rc/web', { bus })).out, want);
+      assert.equal((await troupe(client, 'logs -l app=web --no-prefix', { bus })).out, 'one\ntwo\nthr\u00e9e\nten\n');
+    });
+
+    it('follows, also pods that come later, until Ctrl-C', async () => {
+      const running = start(client, 'logs -f -l app=web', { bus });
+      await until(() => running.out().includes('ten') && client.watching === 1, { what: 'the first pods' });
+      written.set('web-2/main', ['late\n']);
+      client.put('pods', aPod({ name: 'web-2', labels: { app: 'web' } }));
+      await until(() => running.err().includes('web-2 has no node yet; waiting'), { what: 'the wait for a node' });
+      client.put('pods', aPod({ name: 'web-2', labels: { app: 'web' }, nodeName: 'n1' }));
+      await until(() => running.out().includes('late'), { what: 'the late pod' });
+      running.interrupt();
+      assert.equal((await running.said).code, 0);
+    });
+
+    it('chooses a container, and says which there are', async () => {
+      const containers = [aContainer({ name: 'main' }), aContainer({ name: 'side' })];
+      client.put('pods', aPod({ name: 'two', nodeName: 'n1', spec: { containers } }));
+      written.set('two/main', ['m\n']);
+      written.set('two/side', ['s\n']);
+      const first = await troupe(client, 'logs two', { bus });
+      assert.equal(first.out, 'm\n');
+      assert.match(first.err, /two has the containers main, side; showing main \(-c shows another\)/);
+      assert.equal((await troupe(client, 'logs two -c side', { bus })).out, 's\n');
+      assert.equal((await troupe(client, 'logs two --all-containers', { bus })).out, '[two main] m\n[two side] s\n');
+      assert.match(
+        (await troupe(client, 'logs two -c third', { bus })).err,
+        /pod\/two has no container "third"; it has main, side/,
+      );
+    });
+
+    it('says why there is nothing to show', async () => {
+      client.put('pods', aPod({ name: 'new' }));
+      const waiting = {
+        name: 'main',
+        ready: false,
+        restartCount: 0,
+        image: 'x',
+        imageID: '',
+        state: { waiting: { reason: 'ErrImagePull', message: 'no such image' } },
+      };
+      client.put(
+        'pods',
+        aPod({ name: 'stuck', nodeName: 'n1', phase: 'Pending', status: { containerStatuses: [waiting] } }),
+      );
+      assert.match((await troupe(client, 'logs new', { bus })).err, /pod\/new has no node yet/);
+      assert.match(
+        (await troupe(client, 'logs stuck', { bus })).err,
+        /has not started yet \(ErrImagePull: no such image\)/,
+      );
+      assert.match((await troupe(client, 'logs ghost', { bus })).err, /pods "ghost" not found/);
+      client.put('pods', aPod({ name: 'lost', nodeName: 'n9' }));
+      const lost = await troupe(client, 'logs lost', { bus });
+      assert.equal(lost.code, 1);
+      assert.match(
+        lost.err,
+        /the agent of node "n9" does not answer\n {2}to do: see how the node is: troupe get nodes/,
+      );
+      const away = await troupe(client, 'logs web-1');
+      assert.match(away.err, /the bus at nats:\/\/127\.0\.0\.1:4222 does not answer\n {2}to do: see that the bus runs/);
+    });
+
+    for (const [line, says] of [
+      ['logs', /name a pod, or give a selector/],
+      ['logs web-1 -l app=web', /not both/],
+      ['logs web-1 -f -p', /a run that has ended writes no more/],
+      ['logs web-1 --since yesterday', /--since yesterday: not a duration/],
+      ['logs node/n1', /logs are of pods/],
+    ] as const) {
+      it(`refuses "${line}"`, async () => {
+        const said = await troupe(client, line, { bus });
+        assert.equal(said.code, 2);
+        assert.match(said.err, says);
+      });
+    }
+  });
+
+  describe('version and completion', () => {
+    it('tells its version, and whether the apiserver answers', async () => {
+      assert.match((await troupe(client, '--version')).out, /^\d+\.\d+\.\d+\n$/);
+      assert.match(
+        (await troupe(client, 'version')).out,
+        /^troupe \d.*\napiserver at 127\.0\.0\.1:7400: answers, revision \d+\n$/,
+      );
+      client.position = () =>
+        Promise.reject(
+          new ApiError('ServiceUnavailable', 'No connection established. connect ECONNREFUSED 127.0.0.1:7400'),
+        );
+      const away = await troupe(client, 'version');
+      assert.equal(away.code, 1);
+      assert.equal(
+        away.err,
+        'error: the apiserver at 127.0.0.1:7400 cannot be reached (ECONNREFUSED)\n' +
+          '  to do: start a cluster here with "troupe up", or name another with --server (now 127.0.0.1:7400)\n',
+      );
+      assert.equal((await troupe(client, 'version --client')).code, 0);
+    });
+
+    const complete = async (...words: string[]): Promise<string[]> =>
+      (await troupe(client, ['__complete', '--', ...words])).out.split('\n').filter((line) => line !== '');
+
+    it('completes commands, flags, kinds and names', async () => {
+      client.put('pods', aPod({ name: 'web-1' }));
+      client.put('pods', aPod({ name: 'web-2', namespace: 'shop' }));
+      assert.deepEqual(await complete('de'), ['delete', 'describe']);
+      assert.deepEqual(await complete('get', 'p'), ['pods']);
+      assert.deepEqual(await complete('get', 'pods', ''), ['web-1']);
+      assert.deepEqual(await complete('get', '-n', 'shop', 'pods', 'w'), ['web-2']);
+      assert.deepEqual(await complete('describe', 'po/w'), ['po/web-1']);
+      assert.deepEqual(await complete('logs', 'we'), ['web-1']);
+      assert.deepEqual(await complete('get', 'pods', '-o', ''), ['json', 'name', 'table', 'wide', 'yaml']);
+      assert.deepEqual(await complete('delete', '--gr'), ['--grace-period']);
+      assert.deepEqual(await complete('scale', ''), ['replicationcontrollers']);
+      assert.ok(!(await complete('')).some((word) => word.startsWith('_')));
+    });
+
+    it('says nothing where the server does not answer', async () => {
+      client.list = () => Promise.reject(new ApiError('ServiceUnavailable', 'away'));
+      assert.deepEqual(await troupe(client, ['__complete', '--', 'get', 'pods', '']), { code: 0, out: '', err: '' });
+    });
+
+    it('prints a script for each shell', async () => {
+      for (const shell of ['bash', 'zsh', 'fish']) {
+        assert.match((await troupe(client, `completion ${shell}`)).out, /troupe __complete --/);
+      }
+      assert.equal((await troupe(client, 'completion csh')).code, 2);
+    });
+  });
+});
+
+/** A node's agent as far as logs go. */
+function serve(
+  bus: EventBus,
+  node: string,
+  written: ReadonlyMap<string, readonly string[]>,
+  requests: LogRequest[],
+): void {
+  const streams = new Map<string, { readonly chunks: readonly string[]; readonly follow: boolean }>();
+  const answerTo = <T>(verb: string, answer: (body: T) => [StreamStatus, string]): void => {
+    bus.subscribe(
+      nodeSubject('troupe', node, verb),
+      ({ data, reply }) => {
+        if (reply === undefined) return;
+        const [status, text] = answer(JSON.parse(Buffer.from(data).toString()) as T);
+        const say = (): void => {
+          bus.publish({ subject: reply, headers: { [statusHeader]: status }, data: Buffer.from(text) });
+        };
+        if (status === 'idle') setTimeout(say, 20);
+        else say();
+      },
+      () => undefined,
+    );
+  };
+  answerTo<LogRequest>(streamVerbs.open, (request) => {
+    requests.push(request);
+    const stream = String(streams.size);
+    const chunks = written.get(`${request.pod}/${request.container}`) ?? [];
+    streams.set(stream, { chunks, follow: request.follow === true });
+    return ['opened', JSON.stringify({ stream })];
+  });
+  answerTo<{ readonly stream: string; readonly number: number }>(streamVerbs.next, ({ stream, number }) => {
+    const { chunks, follow } = streams.get(stream) ?? { chunks: [], follow: false };
+    const chunk = chunks[number];
+    return chunk !== undefined ? ['data', chunk] : [follow ? 'idle' : 'end', ''];
+  });
+}
