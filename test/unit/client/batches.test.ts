@@ -29,12 +29,12 @@ describe('client: batches of single writes', () => {
   });
 
   it('sends a lone write at once, and those of one moment together', async () => {
-    const { write } = batches();
-    const lone = write(operation('a'), {});
+    const single = batches();
+    const lone = single.write(operation('a'), {});
     await until(() => calls.length === 1, { what: 'the first call' });
-    const many = ['b', 'c', 'd'].map((name) => write(operation(name), {}));
+    const many = ['b', 'c', 'd'].map((name) => single.write(operation(name), {}));
     await until(() => calls.length === 2, { what: 'the second call' });
-    const late = ['e', 'f'].map((name) => write(operation(name), {}));
+    const late = ['e', 'f'].map((name) => single.write(operation(name), {}));
     calls[0]?.answer();
     assert.equal((await lone).message, 'a');
     await until(() => calls.length === 3, { what: 'the third call, when one is over' });
@@ -52,7 +52,7 @@ describe('client: batches of single writes', () => {
   });
 
   it('keeps apart what differs in its options, and what can be given up', async () => {
-    const { write } = batches();
+    const single = batches();
     const options: WriteOptions[] = [
       {},
       { dryRun: true },
@@ -60,15 +60,15 @@ describe('client: batches of single writes', () => {
       { fieldValidation: 'Strict' },
       { signal: new AbortController().signal },
     ];
-    const writes = options.map((call) => write(operation('a'), call));
+    const writes = options.map((call) => single.write(operation('a'), call));
     await until(() => calls.length === 5, { what: 'five calls' });
     for (const { answer } of calls) answer();
     await Promise.all(writes);
   });
 
   it('cuts what is too much for one call', async () => {
-    const { write } = batches();
-    const writes = Array.from({ length: 2_500 }, (_, index) => write(operation(`p-${index}`), {}));
+    const single = batches();
+    const writes = Array.from({ length: 2_500 }, (_, index) => single.write(operation(`p-${index}`), {}));
     for (let index = 0; index < 3; index++) {
       const call = await until(() => calls[index], { what: `call ${index}` });
       call.answer();
@@ -81,12 +81,12 @@ describe('client: batches of single writes', () => {
   });
 
   it('fails all writes of a call that fails, and goes on', async () => {
-    const { write } = batches();
-    const writes = ['a', 'b'].map((name) => write(operation(name), {}));
+    const single = batches();
+    const writes = ['a', 'b'].map((name) => single.write(operation(name), {}));
     await until(() => calls.length === 1, { what: 'the call' });
     calls[0]?.fail(new ApiError('ServiceUnavailable', 'gone'));
     for (const each of writes) await assert.rejects(each, /gone/);
-    const next = write(operation('c'), {});
+    const next = single.write(operation('c'), {});
     await until(() => calls.length === 2, { what: 'the next call' });
     calls[1]?.answer();
     assert.equal((await next).message, 'c');
