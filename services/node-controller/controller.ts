@@ -25,12 +25,12 @@ export interface Parts {
   readonly ear: Ear;
   readonly cidrs: CidrPool;
   readonly limits: Limits;
+  /** Pods bound to a node that is not registered are removed when it has been missing for so long. */
+  readonly missingForMs: number;
 }
 
 export const podIndexes = { node: (pod: Pod): readonly string[] => [pod.spec.nodeName ?? ''] };
 
-/** Pods bound to a node that is not registered are removed when it has been missing for so long. */
-const missingForMs = 5_000;
 /** A batch verb takes so many at once. */
 const batch = 500;
 
@@ -152,7 +152,7 @@ export class NodeController implements Controller {
 
   /** Nobody can end the pods of a node that is not registered. Views may be late: it must be so for a while, and so in the API. */
   async #removeUnreachable(name: string, bound: readonly Pod[]): Promise<SyncResult | void> {
-    const { client, clock } = this.#parts;
+    const { client, clock, missingForMs } = this.#parts;
     if (bound.length === 0 || name === '') return void this.#missingSinceMs.delete(name);
     const nowMs = clock.monotonic();
     const sinceMs = this.#missingSinceMs.get(name) ?? nowMs;

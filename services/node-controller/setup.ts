@@ -15,7 +15,7 @@ export const setup: ControllerSetup<typeof nodeControllerOptions> = (parts) => {
   const sources = { nodes, pods, leases, bus, cluster, clock, ear, signal };
   const cidrs = poolOf(config.clusterCidr, config.nodeCidrBits);
   const limits = { pauseEvictionAbove: 0.55, forceAfterMs: 1_000 };
-  const controller = new NodeController({ ...parts, nodes, pods, ear, cidrs, limits });
+  const controller = new NodeController({ ...parts, nodes, pods, ear, cidrs, limits, missingForMs: 5_000 });
   listenToNodes(sources);
   return {
     controller,
