@@ -55,10 +55,10 @@ export interface Seen {
     replicas: number;
     restartPolicy: string;
     nodeName: string;
-    containers: { image: string }[];
+    containers: [{ image: string }];
     clusterIP: string;
     clusterIPs: string[];
-    ports: { nodePort: number }[];
+    ports: [{ nodePort: number }, ...{ nodePort: number }[]];
     selector: Record<string, string>;
     finalizers: string[];
   };
@@ -69,13 +69,13 @@ export const objectOf = (written: { readonly served: { readonly json: Buffer } }
   JSON.parse(written.served.json.toString('utf8')) as Seen;
 
 /** Drafts as a person would write them. */
-export const podDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
+export const podDraft = (metadata: object = { name: 'web' }, spec: object = {}): Record<string, unknown> => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata,
   spec: { containers: [{ name: 'main', image: 'web:1' }], ...spec },
 });
-export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
+export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): Record<string, unknown> => ({
   metadata,
   spec: {
     replicas: 2,
@@ -84,7 +84,7 @@ export const rcDraft = (metadata: object = { name: 'web' }, spec: object = {}): 
     ...spec,
   },
 });
-export const serviceDraft = (metadata: object = { name: 'web' }, spec: object = {}): object => ({
+export const serviceDraft = (metadata: object = { name: 'web' }, spec: object = {}): Record<string, unknown> => ({
   metadata,
   spec: { selector: { app: 'web' }, ports: [{ port: 80 }], ...spec },
 });

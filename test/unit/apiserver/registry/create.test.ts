@@ -24,7 +24,7 @@ describe('apiserver/registry create', () => {
 
   it('does not let a client say what only the server may', async () => {
     const { registry } = await aRegistry({ uuid: () => 'a-uid' });
-    const draft = podDraft({
+    const draft: Record<string, unknown> = podDraft({
       name: 'web',
       uid: 'mine',
       generation: 9,

@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict';
 import type { DeleteOptions } from '../../../../services/apiserver/registry/registry.ts';
-import {
-  aRegistry,
-  closeAll,
-  objectOf,
-  podDraft,
-  rcDraft,
-  rejects,
-  type Seen,
-  type RegistryUnderTest,
-} from './a-registry.ts';
+import { aRegistry, closeAll, objectOf, podDraft, rcDraft, rejects, type RegistryUnderTest } from './a-registry.ts';
 
 describe('apiserver/registry delete', () => {
   afterEach(closeAll);
@@ -20,7 +11,10 @@ describe('apiserver/registry delete', () => {
     await subject.registry.bind({ metadata: { name: 'web', namespace: 'default' }, target: { name: 'n1' } }, {});
     return subject;
   }
-  const deletion = async ({ registry }: RegistryUnderTest, options: DeleteOptions = {}): Promise<Seen> => {
+  const deletion = async (
+    { registry }: RegistryUnderTest,
+    options: DeleteOptions = {},
+  ): Promise<{ gone: boolean; at: string; grace: number; generation: number }> => {
     const written = await registry.delete('pods', 'default/web', options);
     const { deletionTimestamp, deletionGracePeriodSeconds, generation } = objectOf(written).metadata;
     return { gone: written.gone, at: deletionTimestamp, grace: deletionGracePeriodSeconds, generation };

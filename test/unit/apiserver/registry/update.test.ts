@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Binding } from '../../../../lib/api/objects.ts';
 import { aRegistry, closeAll, objectOf, podDraft, rcDraft, rejects } from './a-registry.ts';
 
 describe('apiserver/registry update and patch', () => {
@@ -37,8 +38,8 @@ describe('apiserver/registry update and patch', () => {
       'Conflict',
       'Operation cannot be fulfilled on replicationcontrollers "web": the object has been modified; please apply your changes to the latest version and try again',
     );
-    const unconditional = scaled(4);
-    unconditional.metadata = { name: 'web' };
+    const unconditional = { ...scaled(4), metadata: { name: 'web' } };
+
     assert.equal(
       objectOf(await registry.update('replicationcontrollers', 'default/web', unconditional, {})).spec.replicas,
       4,
@@ -160,7 +161,7 @@ describe('apiserver/registry update and patch', () => {
   it('keeps the trace of a request that changes the spec', async () => {
     const { registry } = await aRegistry();
     await registry.create('replicationcontrollers', 'default', rcDraft(), { traceparent: 'one' });
-    const patch = async (change: object, traceparent: string): Promise<string> =>
+    const patch = async (change: object, traceparent: string): Promise<string | undefined> =>
       objectOf(await registry.patch('replicationcontrollers', 'default/web', change, { traceparent })).metadata
         .annotations['troupe.dev/traceparent'];
     assert.equal(await patch({ metadata: { labels: { x: 'y' } } }, 'two'), 'one');
@@ -271,7 +272,7 @@ describe('apiserver/registry update and patch', () => {
   });
 
   describe('bind', () => {
-    const binding = (name: string, more: object = {}) => ({
+    const binding = (name: string, more: object = {}): Binding => ({
       metadata: { name: 'web', namespace: 'default', ...more },
       target: { kind: 'Node', name },
     });
