@@ -21,7 +21,7 @@ const fanout = (subscribers: number, goal?: number): BenchRow => ({
     context.say('starting NATS and an apiserver');
     const cluster = await BenchCluster.start({ nats: true });
     const connections = Array.from({ length: Math.min(10, subscribers) }, (_, i) =>
-      connectBus({ servers: [cluster.nats], name: `bench-${i}`, log: silentLog }),
+      connectBus({ servers: [cluster.nats], name: `bench-${i}`, cluster: 'bench', log: silentLog }),
     );
     const client = cluster.client(1);
     try {

@@ -1,5 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
-import { systemClock, wait } from '../../lib/base/clock.ts';
 import { defaultDataDir } from './options.ts';
 import { newProgress } from './progress.ts';
 import { isOurs, orderKeepPods, readState } from './state-file.ts';
@@ -43,7 +43,7 @@ async function stopCluster(dataDir: string, keepPods: boolean): Promise<number> 
         ?.parts.filter((part) => part.state !== 'stopped')
         .map((part) => part.name) ?? [];
     if (left.length > 0) progress.update(`Stopping the cluster: ${left.join(', ')} still to go`);
-    await wait(systemClock, 100);
+    await pause(100);
   }
   progress.done(
     keepPods

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
 /** What `troupe up` was asked for, complete. */
@@ -32,12 +33,21 @@ export interface Part {
   readonly command: string;
   readonly args: readonly string[];
   readonly ready: ReadyCheck;
+  /** Where its metrics are, when it has any. */
+  readonly telemetry?: string;
   /** What to run once after this part has stopped for good, to take away what it left in the machine on purpose. */
   readonly cleanup?: { readonly command: string; readonly args: readonly string[]; readonly pods: boolean };
 }
 
 export const apiAddress = (options: ClusterOptions): string => `${options.host}:${options.apiPort}`;
 export const natsUrl = (options: ClusterOptions): string => `nats://${options.host}:${options.natsPort}`;
+
+/** Two clusters on one machine must not share a table of kernel rules. */
+const proxyTable = ({ cluster }: ClusterOptions): string => `troupe_proxy_${cluster.replaceAll(/[^a-zA-Z0-9]/g, '_')}`;
+
+/** Where an engine of our own has its sockets: their paths may have 107 bytes, so not below the data folder. */
+export const engineRunDir = (dataDir: string): string =>
+  join('/run/troupe', createHash('sha256').update(dataDir).digest('hex').slice(0, 12));
 
 /** The processes of a one-machine cluster, in the order in which a person would name them. Stopped in reverse order. */
 export function partsOf(options: ClusterOptions): readonly Part[] {
@@ -52,6 +62,7 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
       command: process.execPath,
       args: [...all, '--telemetry', telemetry],
       ready: { kind: 'http', address: telemetry, path: '/readyz' },
+      telemetry,
       ...(cleanup && {
         cleanup: { command: process.execPath, args: [...all, cleanup.flag, '--telemetry', ''], pods: cleanup.pods },
       }),
@@ -77,10 +88,14 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
     service('node-controller', [...reach, '--cluster-cidr', options.clusterCidr]),
     service('garbage-collector', reach),
     service('dns', [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns]),
-    service('proxy', [...reach, '--node-name', options.nodeName, '--mode', options.proxyMode], {
-      flag: '--cleanup',
-      pods: false,
-    }),
+    service(
+      'proxy',
+      [
+        ...[...reach, '--node-name', options.nodeName, '--mode', options.proxyMode],
+        ...['--cluster-cidr', options.clusterCidr, '--table', proxyTable(options)],
+      ],
+      { flag: '--cleanup', pods: false },
+    ),
     service(
       'node-agent',
       [
@@ -137,13 +152,13 @@ function enginePart(options: ClusterOptions): Part {
         '--host',
         `unix://${options.dockerSocket}`,
         '--data-root',
-        join(folder, 'data'),
+        folder,
         '--exec-root',
-        join(folder, 'run'),
+        join(engineRunDir(options.dataDir), 'exec'),
       ],
       ...[
         '--pidfile',
-        join(folder, 'docker.pid'),
+        join(engineRunDir(options.dataDir), 'docker.pid'),
         '--bridge=none',
         '--iptables=false',
         '--ip6tables=false',

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ClusterOptions } from './layout.ts';
+import { engineRunDir, type ClusterOptions } from './layout.ts';
 import { engineAnswers } from './preflight.ts';
 
 /** The flags of `troupe up` that say how the cluster is, with commander's names. */
@@ -49,7 +49,7 @@ export async function clusterOptions(flags: UpFlags): Promise<ClusterOptions> {
 
 /** `auto`: the machine's own engine when one answers, else one in the data folder; `own`: always that one; else a socket's path. */
 async function engineOf(flags: UpFlags): Promise<{ readonly dockerSocket: string; readonly ownEngine: boolean }> {
-  const own = { dockerSocket: join(flags.data, 'docker', 'docker.sock'), ownEngine: true };
+  const own = { dockerSocket: join(engineRunDir(flags.data), 'docker.sock'), ownEngine: true };
   if (flags.dockerSocket === 'own') return own;
   if (flags.dockerSocket !== 'auto') return { dockerSocket: flags.dockerSocket, ownEngine: false };
   return (await engineAnswers(machineSocket)) ? { dockerSocket: machineSocket, ownEngine: false } : own;

@@ -1,7 +1,13 @@
 import ora from 'ora';
 import color from 'picocolors';
 
-/** Says what long work is at: a spinner on a terminal, a line a step on a pipe. Always on standard error. */
+/** What a detached supervisor tells the command that started it. */
+export type ToParent = { readonly kind: 'progress'; readonly text: string } | { readonly kind: 'up' };
+export const tellParent = (message: ToParent): void => {
+  if (process.connected) process.send?.(message);
+};
+
+/** Says what long work is at: a spinner on a terminal, a line a step on a pipe, a message to the parent when detached. */
 export interface Progress {
   /** Replaces what is being waited for. */
   update(text: string): void;
@@ -14,6 +20,18 @@ export function newProgress(text: string): Progress {
   const terminal = process.stderr.isTTY;
   const started = performance.now();
   const took = (): string => color.dim(`(${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  if (process.connected) {
+    const print = (line: string): void => void process.stderr.write(`${line}\n`);
+    return {
+      update: (next) => {
+        tellParent({ kind: 'progress', text: next });
+      },
+      done: (last) => {
+        print(`${last} ${took()}`);
+      },
+      fail: print,
+    };
+  }
   if (terminal) {
     const spinner = ora({ text, discardStdin: false }).start();
     return {

@@ -55,7 +55,7 @@ export class Supervisor {
       logFile,
       ...(child?.pid !== undefined && { pid: child.pid }),
       ...(why !== undefined && { why }),
-      ...(part.ready.kind === 'http' && { telemetry: part.ready.address }),
+      ...(part.telemetry !== undefined && { telemetry: part.telemetry }),
     }));
   }
 

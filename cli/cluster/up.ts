@@ -1,16 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
 import color from 'picocolors';
-import { systemClock, wait } from '../../lib/base/clock.ts';
+import { systemClock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { runGuestbook } from './guestbook.ts';
 import { apiAddress, natsUrl, partsOf, type ClusterOptions, type Part } from './layout.ts';
 import { memoryOf } from './memory.ts';
 import { clusterOptions, defaultDataDir, type UpFlags } from './options.ts';
 import { obstacles } from './preflight.ts';
-import { newProgress } from './progress.ts';
+import { newProgress, tellParent, type ToParent } from './progress.ts';
 import { howToGoOn, partsTable } from './show.ts';
 import { isOurs, keepPodsOrdered, readState, removeState, writeState, type ClusterState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
@@ -64,6 +64,7 @@ async function runInForeground(flags: UpFlags, withGuestbook: boolean): Promise<
     return 1;
   }
   mkdirSync(options.dataDir, { recursive: true });
+  if (options.ownEngine) mkdirSync(dirname(options.dockerSocket), { recursive: true, mode: 0o711 });
   return supervise(options, withGuestbook);
 }
 
@@ -92,8 +93,6 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
       const waiting = state.parts.filter((part) => part.state !== 'ready').map((part) => part.name);
       if (phase === 'starting' && waiting.length > 0)
         progress.update(`Starting the cluster: waiting for ${waiting.join(', ')}`);
-      if (phase === 'starting')
-        tellParent({ kind: 'progress', text: `Starting the cluster: waiting for ${waiting.join(', ')}` });
     },
   });
 
@@ -124,8 +123,10 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
       `The cluster ${options.cluster} is up: ${supervisor.states().length} parts on node ${options.nodeName}`,
     );
     process.stdout.write(`\n${partsTable(supervisor.states(), Date.now(), memoryOf)}\n\n`);
-    if (withGuestbook)
+    if (withGuestbook) {
+      const { runGuestbook } = await import('./guestbook.ts'); // brings the API client, which no other part needs
       await runGuestbook({ server: apiAddress(options), dockerSocket: options.dockerSocket, signal: stopping.signal });
+    }
     process.stdout.write(`\n${howToGoOn(stateNow(), 'npx troupe')}\n`);
     tellParent({ kind: 'up' });
     await ended;
@@ -171,7 +172,7 @@ async function endLeftovers(state: ClusterState, dataDir: string): Promise<void>
   for (const part of state.parts.toReversed()) {
     if (part.pid === undefined || !isOurs(part.pid, dataDir)) continue;
     process.kill(part.pid, 'SIGTERM');
-    for (let tries = 0; tries < 100 && isOurs(part.pid, dataDir); tries++) await wait(systemClock, 100);
+    for (let tries = 0; tries < 100 && isOurs(part.pid, dataDir); tries++) await pause(100);
     if (isOurs(part.pid, dataDir)) process.kill(part.pid, 'SIGKILL');
   }
   removeState(dataDir);
@@ -193,7 +194,7 @@ async function startDetached(flags: UpFlags): Promise<number> {
     child.once('exit', (status) => {
       resolve(status ?? 1);
     });
-    child.on('message', (said: DetachedMessage) => {
+    child.on('message', (said: ToParent) => {
       if (said.kind === 'progress') progress.update(said.text);
       else resolve(0);
     });
@@ -206,9 +207,3 @@ async function startDetached(flags: UpFlags): Promise<number> {
   child.unref();
   return code;
 }
-
-/** What a detached supervisor tells the command that started it. */
-type DetachedMessage = { readonly kind: 'progress'; readonly text: string } | { readonly kind: 'up' };
-const tellParent = (message: DetachedMessage): void => {
-  if (process.connected) process.send?.(message);
-};

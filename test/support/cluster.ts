@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { engineRunDir } from '../../cli/cluster/layout.ts';
 import type { ClusterState, PartState } from '../../cli/cluster/state-file.ts';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
@@ -30,7 +31,7 @@ export class TestCluster {
 
   private constructor(dataDir: string, ports: { api: number; nats: number; telemetry: number }, network: number) {
     this.dataDir = dataDir;
-    this.dockerSocket = join(dataDir, 'docker', 'docker.sock');
+    this.dockerSocket = join(engineRunDir(dataDir), 'docker.sock');
     this.server = `127.0.0.1:${ports.api}`;
     this.nats = `nats://127.0.0.1:${ports.nats}`;
     this.#flags = [
@@ -136,6 +137,7 @@ export class TestCluster {
       await this.interrupt();
     } finally {
       this.#process?.kill('SIGKILL');
+      rmSync(engineRunDir(this.dataDir), { recursive: true, force: true, maxRetries: 5 });
       rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 5 });
     }
   }
