@@ -57,7 +57,8 @@ export async function startNatsServer(): Promise<NatsServer> {
   };
 }
 
-async function freePort(): Promise<number> {
+/** A port on loopback that nobody uses now. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
