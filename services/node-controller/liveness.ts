@@ -45,7 +45,7 @@ export function lostAtMs(heard: Heard, listening: Listening, limits: LivenessLim
   const renewedMs = heard.renewedMs ?? -Infinity;
   if (!listening.connected) return Math.max(beatMs, renewedMs, sinceMs) + leaseMs;
   const silentMs = Math.max(beatMs + silenceMs, sinceMs + settleMs);
-  const livesWithoutBus = renewedMs > beatMs + 0.75 * silenceMs && renewedMs > sinceMs;
+  const livesWithoutBus = renewedMs > beatMs + silenceMs / 2 && renewedMs > sinceMs;
   return livesWithoutBus ? Math.max(renewedMs + leaseMs, silentMs) : silentMs;
 }
 

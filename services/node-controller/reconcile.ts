@@ -3,7 +3,9 @@ import { conditionOf, isDeleting, isReady, isTerminal, tolerates, withCondition 
 import { rfc3339 } from '../../lib/base/clock.ts';
 
 export const unreachable = 'node.kubernetes.io/unreachable';
-export const lostReason = 'NodeStatusUnknown';
+/** Why a lost node's condition Ready is Unknown, and why its pods are not ready. */
+const nodeLostReason = 'NodeStatusUnknown';
+export const podLostReason = 'NodeLost';
 
 /** How the cluster as a whole is doing: many nodes lost at once say more about the network than about the nodes. */
 export interface Fleet {
@@ -74,7 +76,7 @@ function conditionsOf(node: Node, lost: boolean, nowMs: number): readonly NodeCo
       ...(ready?.lastHeartbeatTime === undefined ? {} : { lastHeartbeatTime: ready.lastHeartbeatTime }),
       type: 'Ready',
       status: 'Unknown',
-      reason: lostReason,
+      reason: nodeLostReason,
       message: 'The node agent has stopped sending heartbeats',
     },
     nowMs,
@@ -139,7 +141,7 @@ export const withdrawn = (pod: Pod, nowMs: number): Pod => ({
     ...pod.status,
     conditions: withCondition<PodCondition>(
       pod.status.conditions,
-      { type: 'Ready', status: 'False', reason: 'NodeLost', message: `Node ${pod.spec.nodeName} is lost` },
+      { type: 'Ready', status: 'False', reason: podLostReason, message: `Node ${pod.spec.nodeName} is lost` },
       nowMs,
     ),
   },

@@ -3,10 +3,12 @@ import type { EventBus } from '../../lib/bus/bus.ts';
 import { token } from '../../lib/bus/subjects.ts';
 import type { Key } from '../../lib/api/keys.ts';
 import type { Lease, Node, Pod } from '../../lib/api/objects.ts';
+import { conditionOf, isReady } from '../../lib/api/pods.ts';
 import type { KeyQueue } from '../../lib/controller/controller.ts';
 import type { View } from '../../lib/view/view.ts';
 import type { NodeController } from './controller.ts';
 import type { Ear } from './liveness.ts';
+import { podLostReason } from './reconcile.ts';
 
 /** How often the silence of nodes is looked at, in memory only. */
 export const listenEveryMs = 250;
@@ -25,14 +27,19 @@ interface Sources {
 }
 
 /** Lets the ear hear heartbeats and Leases, also while another process leads, so that a new leader knows all at once. */
-export function listenToNodes({ nodes, leases, bus, cluster, clock, ear, signal }: Sources): void {
+export function listenToNodes({ nodes, pods, leases, bus, cluster, clock, ear, signal }: Sources): void {
   const byToken = new Map<string, string>();
-  nodes.onChange(({ key, after }) => {
-    if (after === undefined) byToken.delete(token(key));
-    else {
-      byToken.set(token(key), key);
-      ear.know(key, clock.monotonic());
-    }
+  nodes.onChange(({ key, before, after }) => {
+    if (after === undefined) return void byToken.delete(token(key));
+    byToken.set(token(key), key);
+    ear.know(key, clock.monotonic());
+    // Only its agent says Ready again after we said Unknown: a sign of life, and to say Unknown once more at once would be a quarrel.
+    if (before !== undefined && isUnknown(before) && !isUnknown(after)) ear.beat(key, clock.monotonic());
+  });
+  pods.onChange(({ before, after }) => {
+    const name = after?.spec.nodeName;
+    if (name === undefined || before === undefined || after === undefined || !isReady(after)) return;
+    if (conditionOf(before.status, 'Ready')?.reason === podLostReason) ear.beat(name, clock.monotonic()); // likewise
   });
   leases.onChange(({ after }) => {
     if (after === undefined) return;
@@ -63,6 +70,8 @@ export function listenToNodes({ nodes, leases, bus, cluster, clock, ear, signal 
     subscription.close();
   });
 }
+
+const isUnknown = (node: Node): boolean => conditionOf(node.status, 'Ready')?.status === 'Unknown';
 
 /** All names that may need work: of nodes, and of those that only pods name. */
 export function keysOf({ nodes, pods }: Pick<Sources, 'nodes' | 'pods'>): Iterable<Key> {
