@@ -36,7 +36,7 @@ export interface Part {
   /** Where its metrics are, when it has any. */
   readonly telemetry?: string;
   /** What to run once after this part has stopped for good, to take away what it left in the machine on purpose. */
-  readonly cleanup?: { readonly command: string; readonly args: readonly string[]; readonly pods: boolean };
+  readonly cleanup?: { readonly command: string; readonly args: readonly string[] };
 }
 
 export const apiAddress = (options: ClusterOptions): string => `${options.host}:${options.apiPort}`;
@@ -53,7 +53,7 @@ export const engineRunDir = (dataDir: string): string =>
 export function partsOf(options: ClusterOptions): readonly Part[] {
   const { dataDir, host } = options;
   let telemetryPort = options.telemetryPort;
-  const service = (name: string, args: readonly string[], cleanup?: { flag: string; pods: boolean }): Part => {
+  const service = (name: string, args: readonly string[], cleanupFlag?: string): Part => {
     const telemetry = `${host}:${telemetryPort++}`;
     const script = join(options.distDir, `${name}.js`);
     const all = [script, '--cluster', options.cluster, ...args];
@@ -63,8 +63,8 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
       args: [...all, '--telemetry', telemetry],
       ready: { kind: 'http', address: telemetry, path: '/readyz' },
       telemetry,
-      ...(cleanup && {
-        cleanup: { command: process.execPath, args: [...all, cleanup.flag, '--telemetry', ''], pods: cleanup.pods },
+      ...(cleanupFlag !== undefined && {
+        cleanup: { command: process.execPath, args: [...all, cleanupFlag, '--telemetry', ''] },
       }),
     };
   };
@@ -94,7 +94,7 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
         ...[...reach, '--node-name', options.nodeName, '--mode', options.proxyMode],
         ...['--cluster-cidr', options.clusterCidr, '--table', proxyTable(options)],
       ],
-      { flag: '--cleanup', pods: false },
+      '--cleanup',
     ),
     service(
       'node-agent',
@@ -117,7 +117,7 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
           options.serviceCidr,
         ],
       ],
-      { flag: '--teardown', pods: true },
+      '--teardown',
     ),
   ];
 }
@@ -168,5 +168,13 @@ function enginePart(options: ClusterOptions): Part {
       ...['--live-restore', '--log-level', 'warn', '--log-opt', 'max-size=10m', '--log-opt', 'max-file=2'],
     ],
     ready: { kind: 'socket', path: options.dockerSocket, request: '/_ping' },
+    // The engine leaves its namespaces mounted.
+    cleanup: {
+      command: 'sh',
+      args: [
+        '-c',
+        `awk -v run='${engineRunDir(options.dataDir)}/' 'index($2, run) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount`,
+      ],
+    },
   };
 }
