@@ -120,6 +120,24 @@ describe('e2e/event-subscriber: examples/event-subscriber misses nothing', funct
     );
   });
 
+  it('prints changes as they happen, with the small example', async () => {
+    const live = new Program(
+      ...['examples/event-subscriber/live.ts', '--nats', nats.url, '--cluster', 'e2e', '--resource', 'configmaps'],
+    );
+    try {
+      live.start();
+      await until(
+        async () => {
+          await changeSomething();
+          return live.said.includes('troupe.v1.configmaps.modified default/c');
+        },
+        { timeoutMs: 20_000, everyMs: 200, what: 'a change is printed' },
+      );
+    } finally {
+      await live.kill();
+    }
+  });
+
   it('goes on where it was after kill -9, of itself and of NATS, again and again', async () => {
     for (let round = 0; round < 4; round++) {
       const writing = (async () => {
