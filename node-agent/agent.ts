@@ -299,9 +299,7 @@ class RunningAgent implements Agent {
         this.#endForgotten(containers);
         continue;
       }
-      const worker = this.#workerFor(pod);
-      for (const container of containers) worker.file(container);
-      if (folders.has(uid)) worker.adoptVolumes();
+      this.#workerFor(pod).adopt(containers, folders.has(uid));
       adopted++;
     }
     for (const uid of folders) {

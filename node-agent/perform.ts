@@ -127,6 +127,7 @@ async function attach(parts: AgentParts, memory: PodMemory, sandbox: PodContaine
   if (pid === undefined) throw new RuntimeError('CannotStart', `the sandbox of ${keyOf(memory.pod)} has no process`);
   await parts.network.attach({ podUid: memory.uid, ip, pid, hostPorts: portMappings(memory), adopted });
   memory.attached = true;
+  memory.unverified = false;
 }
 
 const portMappings = ({ pod }: PodMemory): readonly PortMapping[] =>

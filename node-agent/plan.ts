@@ -18,6 +18,8 @@ export interface PodState {
   readonly networkReady: boolean;
   /** The sandbox has its address; always so on the host's network. */
   readonly attached: boolean;
+  /** It was so when the agent took over, and has not been looked at yet. */
+  readonly unverified: boolean;
   readonly volumesReady: boolean;
   /** Under the container's name; `''` is what concerns the whole pod (volumes, sandbox). */
   readonly setbacks: ReadonlyMap<string, Setback>;

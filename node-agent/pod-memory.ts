@@ -15,6 +15,7 @@ export class PodMemory {
   gone = false;
   endingSinceMs: number | undefined;
   attached = false;
+  unverified = false;
   volumesReady = false;
   volumesRemoved = false;
   readonly containers = new Map<string, PodContainer>();
@@ -89,6 +90,7 @@ export class PodMemory {
       containers: all.filter((container) => container.kind !== 'sandbox'),
       networkReady: onHost || at.networkReady,
       attached: onHost || this.attached,
+      unverified: !onHost && this.unverified,
       volumesReady: this.endingSinceMs === undefined ? this.volumesReady : !this.volumesRemoved,
       setbacks: this.setbacks,
       images: this.images,

@@ -62,9 +62,13 @@ export class PodWorker implements StatusEntry {
     return this.#memory.containers.values();
   }
 
-  /** The pod has a folder from before the agent's restart. */
-  adoptVolumes(): void {
-    this.#memory.volumesReady = true;
+  /** Takes over what was there before the agent: what runs counts as it was, and is looked at in passing. */
+  adopt(containers: readonly PodContainer[], hasFolder: boolean): void {
+    for (const container of containers) this.file(container);
+    this.#memory.volumesReady = hasFolder;
+    const running = this.#memory.sandbox()?.is.state === 'running';
+    this.#memory.attached = running;
+    this.#memory.unverified = running;
   }
 
   /** What the API says now; undefined: it has the pod no more. */

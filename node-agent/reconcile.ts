@@ -100,11 +100,8 @@ function prepareSandbox(state: PodState, nowMs: number, turn: Turn): boolean {
     stopAll(state, running, { deadlineMs: nowMs + graceMsOf(state), nowMs, why: 'sandboxLost', turn });
     return false;
   }
-  if (!state.attached) {
-    if (state.networkReady) turn.act({ type: 'attachNetwork', sandbox });
-    return false;
-  }
-  return true;
+  if ((!state.attached || state.unverified) && state.networkReady) turn.act({ type: 'attachNetwork', sandbox });
+  return state.attached;
 }
 
 /** Init containers run one after another; the first that is not done is the one to look at. */

@@ -135,7 +135,7 @@ export class AgentHarness {
     }));
     return this.client.create('pods', {
       metadata: { name, namespace: 'default' },
-      spec: { nodeName: 'n1', ...spec, containers } as never,
+      spec: { nodeName: 'n1', ...spec, containers },
     });
   }
 
@@ -157,7 +157,8 @@ export class AgentHarness {
       },
       limitMs,
     );
-    return found as Pod;
+    if (found === undefined) throw new Error(`no pod ${name}`);
+    return found;
   }
   untilRunning(name: string): Promise<Pod> {
     return this.untilPod(
