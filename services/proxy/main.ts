@@ -22,6 +22,9 @@ runService('proxy', proxyOptions, async (context) => {
   const proxy = new Proxy({ ...views, rules, nodeName, clock, log, meter, tracer, checkMs });
   context.onStop('proxy', () => proxy.stop());
   telemetry.ready('rules', () => proxy.notReady);
+  // Nothing else holds the process while its dependencies are away and no telemetry is served.
+  const alive = setInterval(() => undefined, 2 ** 30);
+  context.onStop('alive', () => clearInterval(alive));
   views.synced().then(
     () => proxy.start(),
     () => undefined, // stopped before the first snapshot

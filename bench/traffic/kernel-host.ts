@@ -1,0 +1,57 @@
+import { systemClock } from '../../lib/base/clock.ts';
+import { newLog } from '../../lib/base/log.ts';
+import { keyOf } from '../../lib/api/keys.ts';
+import { diff } from '../../services/proxy/diff.ts';
+import { NftablesRules } from '../../services/proxy/nftables.ts';
+import { compile, emptyTable, type PieceCache, type ProxyTable } from '../../services/proxy/table.ts';
+import { aService, anEndpoints } from '../../test/support/builders.ts';
+import { serveRequests } from '../../test/support/netns-requests.ts';
+
+/** Many services in the kernel of a network of its own, one of whose endpoints changes again and again. */
+const cache: PieceCache = new WeakMap();
+const log = newLog('bench', { level: 'silent' });
+const rules = new NftablesRules({
+  ...{ table: 'troupe_bench', clusterCidr: '10.128.0.0/9', drainMs: 60_000, log },
+  clock: systemClock,
+});
+
+serveRequests({
+  async measure({ services: count, endpoints: each, changes }: Record<'services' | 'endpoints' | 'changes', number>) {
+    const ipOf = (service: number, n: number): string => `10.${128 + (service >> 8)}.${service & 255}.${n + 1}`;
+    const services = Array.from({ length: count }, (_, i) =>
+      aService({ name: `s${i}`, clusterIP: `10.96.${i >> 8}.${i & 255}` }),
+    );
+    const ips = (service: number, from: number): string[] =>
+      Array.from({ length: each }, (_, n) => ipOf(service, from + n));
+    const endpoints = new Map(
+      services.map((service, i) => [keyOf(service), anEndpoints({ name: `s${i}`, ips: ips(i, 0) })]),
+    );
+    const compiled = (): ProxyTable => compile(services, (key) => endpoints.get(key), { nodeName: 'n1', cache });
+
+    let begun = performance.now();
+    let table = compiled();
+    await rules.replaceAll(table);
+    const wholeMs = performance.now() - begun;
+
+    const timesMs: number[] = [];
+    for (let i = 0; i < changes; i++) {
+      const n = (i * 37) % count;
+      // In turn: one address fewer, and all of them again.
+      const name = `s${n - (n % 2)}`;
+      const list = ips(n - (n % 2), 0).slice(i % 2);
+      begun = performance.now();
+      endpoints.set(`default/${name}`, anEndpoints({ name, ips: list }));
+      const next = compiled();
+      await rules.apply(table, next, diff(table, next));
+      timesMs.push(performance.now() - begun);
+      table = next;
+    }
+    begun = performance.now();
+    const differences = await rules.differences(table);
+    if (differences.length > 0) throw new Error(differences.join('; '));
+    const checkMs = performance.now() - begun;
+    await rules.replaceAll(emptyTable);
+    await rules.close();
+    return { timesMs, wholeMs, checkMs };
+  },
+});
