@@ -1,0 +1,61 @@
+import { trace, type Meter } from '@opentelemetry/api';
+import { silentLog } from '../../lib/base/log.ts';
+import type { Clock } from '../../lib/base/clock.ts';
+import type { EventBus } from '../../lib/bus/bus.ts';
+import type { Client } from '../../lib/client/client.ts';
+import { newViews } from '../../lib/view/views.ts';
+import { newAgent } from '../../node-agent/agent.ts';
+import { newFakeNetwork } from '../../node-agent/network/fake-network.ts';
+import type { Machine } from '../../node-agent/node/node-status.ts';
+import { newFakeStorage, type PodStorage } from '../../node-agent/pod-storage.ts';
+import { newFakeRuntime, type FakeRuntime } from '../../node-agent/runtime/fake-runtime.ts';
+
+/** What of a node outlives its agent: the engine with its containers, and the volumes. */
+export interface FlowMachine {
+  readonly runtime: FakeRuntime;
+  readonly storage: PodStorage;
+}
+
+export interface FlowAgentOptions {
+  readonly node: string;
+  readonly cluster: string;
+  readonly clock: Clock;
+  readonly client: Client;
+  readonly bus: EventBus;
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  /** The machine of an earlier agent of this node; a new one when absent. */
+  readonly machine?: FlowMachine;
+}
+
+const facts = (name: string): Machine => ({
+  name,
+  hostIp: `192.0.2.${10 + Number(name.replace(/\D/g, ''))}`,
+  cpuMilli: 4_000,
+  memoryBytes: 8 * 2 ** 30,
+  diskBytes: 100 * 2 ** 30,
+  maxPods: 110,
+  info: { operatingSystem: 'linux' },
+  arch: 'amd64',
+});
+
+/** A node whose agent is the real one and whose machine is not: containers in memory, probes that always succeed. */
+export function startFlowAgent(options: FlowAgentOptions): { readonly machine: FlowMachine } {
+  const { node, cluster, clock, client, bus, signal, meter } = options;
+  const machine = options.machine ?? { runtime: newFakeRuntime({ clock }), storage: newFakeStorage() };
+  const shared = { client, bus, cluster, clock, log: silentLog, meter, signal };
+  const views = newViews({ pods: { node }, services: {}, nodes: {} }, shared);
+  newAgent({
+    ...{ cluster, clock, client, bus, signal, meter, log: silentLog, tracer: trace.getTracer('flow') },
+    ...machine,
+    network: newFakeNetwork(),
+    machine: facts(node),
+    pods: views.pods,
+    services: views.services,
+    nodes: views.nodes,
+    synced: views.synced(),
+    dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
+    check: async () => ({ ok: true, message: '' }),
+  });
+  return { machine };
+}
