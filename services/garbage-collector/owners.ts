@@ -26,7 +26,7 @@ export interface Parts {
 
 export const ownerIndex = { owner: (object: ApiObject): readonly string[] => ownersOf(object).map(({ uid }) => uid) };
 
-const writesAtOnce = 16;
+const writesAtOnce = 64;
 /** Agents write pods all the time: a conditional write may lose its race a few times. */
 const maxConflicts = 5;
 /** A uid never comes back, so that what is known to be gone stays so. */

@@ -53,6 +53,8 @@ export class ReplicationManager implements Controller {
   readonly #written = new Map<Key, number>();
   /** Keys whose pods this leadership has seen for sure: see `#settleDoubt`. */
   #sure = new Set<Key>();
+  /** The uid and generation of which a whole pass of creations was taken last; one entry per ReplicationController. */
+  readonly #proven = new Map<Key, string>();
   #leadership: AbortSignal | undefined;
 
   constructor(parts: Parts) {
@@ -67,6 +69,7 @@ export class ReplicationManager implements Controller {
     if (rc === undefined) {
       this.#written.delete(key);
       this.#sure.delete(key);
+      this.#proven.delete(key);
       return;
     }
     if (isDeleting(rc)) return; // its pods are the garbage collector's to release or remove
@@ -83,7 +86,7 @@ export class ReplicationManager implements Controller {
     let error: unknown;
     try {
       await this.#adoptAndRelease(rc, plan);
-      failure = (await this.#create(rc, plan.create)) ?? (await this.#remove(rc, plan.remove));
+      failure = (await this.#create(key, rc, plan.create)) ?? (await this.#remove(rc, plan.remove));
     } catch (thrown) {
       error = thrown;
       this.#sure.delete(key); // what was asked for may have happened all the same
@@ -131,12 +134,19 @@ export class ReplicationManager implements Controller {
     });
   }
 
-  /** In batches of 1, 2, 4…: where the API refuses, it is asked once and not five hundred times. */
-  async #create(rc: ReplicationController, count: number): Promise<Failure | undefined> {
+  /**
+   * In batches of 1, 2, 4…: where the API refuses, it is asked once and not five hundred times. Once a whole pass has been
+   * taken for this template, the next passes ask for all they need at once.
+   */
+  async #create(key: Key, rc: ReplicationController, count: number): Promise<Failure | undefined> {
+    if (count === 0) return undefined;
     const { client, pods, recorder } = this.#parts;
     const names: string[] = [];
     let refusal: Failure | undefined;
-    for (let size = 1; names.length < count && refusal === undefined; size *= 2) {
+    const proof = `${rc.metadata.uid} ${rc.metadata.generation}`;
+    const first = this.#proven.get(key) === proof ? count : 1;
+    this.#proven.delete(key);
+    for (let size = first; names.length < count && refusal === undefined; size *= 2) {
       const drafts = Array.from({ length: Math.min(size, count - names.length) }, () => podOf(rc));
       for (const outcome of await client.createMany('pods', drafts)) {
         if (outcome.ok) {
@@ -145,6 +155,7 @@ export class ReplicationManager implements Controller {
         } else refusal ??= { reason: 'FailedCreate', message: outcome.message, cause: errorOf(outcome) };
       }
     }
+    if (refusal === undefined) this.#proven.set(key, proof);
     if (names.length > 0) recorder.event(rc, 'Normal', 'SuccessfulCreate', told('Created', names));
     return refusal;
   }
