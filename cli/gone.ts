@@ -1,4 +1,3 @@
-import { ApiError } from '../lib/base/errors.ts';
 import { keyOf } from '../lib/api/keys.ts';
 import type { Objects, Resource } from '../lib/api/kinds.ts';
 import { follow } from './follow.ts';
@@ -6,7 +5,7 @@ import type { Session } from './session.ts';
 
 /**
  * Resolves when none of these objects (told apart by uid: a new one of the same name is another) is there any more.
- * Rejects with Timeout after `timeoutMs`, naming what is left.
+ * Rejects after `timeoutMs`, naming what is left and what holds it.
  */
 export async function untilGone<R extends Resource>(
   session: Session,
@@ -14,7 +13,7 @@ export async function untilGone<R extends Resource>(
   objects: readonly Objects[R][],
   timeoutMs: number,
 ): Promise<void> {
-  const left = new Map(objects.map((object) => [object.metadata.uid, keyOf(object)]));
+  const left = new Map(objects.map((object) => [object.metadata.uid, object]));
   const namespaces = new Set(objects.map((object) => object.metadata.namespace));
   const [namespace] = namespaces;
   const [only] = objects;
@@ -31,19 +30,27 @@ export async function untilGone<R extends Resource>(
     const list = await client.list(resource, selection, session.call);
     const present = new Set(list.items.map((item) => item.metadata.uid));
     for (const uid of left.keys()) if (!present.has(uid)) left.delete(uid);
+    for (const item of list.items) if (left.has(item.metadata.uid)) left.set(item.metadata.uid, item);
     if (left.size === 0) return;
     const limit = AbortSignal.any([session.signal, over.signal]);
     for await (const event of follow(session, resource, { ...selection, fromRevision: list.revision }, limit)) {
-      if (event.type === 'DELETED' && event.object !== undefined) left.delete(event.object.metadata.uid);
+      const { object } = event;
+      if (object === undefined || !left.has(object.metadata.uid)) continue;
+      if (event.type === 'DELETED') left.delete(object.metadata.uid);
+      else left.set(object.metadata.uid, object);
       if (left.size === 0) return;
     }
   } finally {
     cancel();
   }
   session.signal.throwIfAborted();
-  const names = [...left.values()].slice(0, 5).join(', ');
-  throw new ApiError(
-    'Timeout',
-    `still there after ${timeoutMs / 1000} s: ${left.size} of ${resource} (${names}); they are being deleted`,
-  );
+  throw new Error(stillThere(resource, [...left.values()], timeoutMs));
+}
+
+function stillThere(resource: Resource, objects: readonly Objects[Resource][], timeoutMs: number): string {
+  const names = objects.slice(0, 5).map((object) => keyOf(object));
+  const more = objects.length > names.length ? ' and more' : '';
+  const finalizers = [...new Set(objects.flatMap(({ metadata }) => metadata.finalizers ?? []))];
+  const held = finalizers.length === 0 ? '' : `, held until the work named by ${finalizers.join(', ')} is done`;
+  return `still there after ${timeoutMs / 1000} s: ${objects.length} of ${resource} (${names.join(', ')}${more}); deletion goes on${held}`;
 }

@@ -1,5 +1,5 @@
 import { ApiError, messageOf } from '../lib/base/errors.ts';
-import { systemClock } from '../lib/base/clock.ts';
+import { systemClock, type Clock } from '../lib/base/clock.ts';
 import { UsageError, type Shell, type Sink } from './shell.ts';
 
 /** The shell of a real process. The first Ctrl-C or SIGTERM aborts the signal, a second one ends the process at once. */
@@ -13,7 +13,7 @@ export function processShell(): Shell {
     stdout: sinkOf(process.stdout),
     stderr: sinkOf(process.stderr),
     env: process.env,
-    clock: systemClock,
+    clock: waitingClock,
     get signal() {
       // Only when a command looks at it: one that handles signals itself (up) must not be listened over.
       if (!process.listeners('SIGINT').includes(onSignal)) {
@@ -46,6 +46,17 @@ export function processShell(): Shell {
     },
   };
 }
+
+/** Its timers keep the process alive: while a command waits to try again, nothing else may do so. */
+const waitingClock: Clock = {
+  ...systemClock,
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};
 
 function sinkOf(stream: NodeJS.WriteStream): Sink {
   // `troupe get pods | head` ends the reader early; that is no error of ours.

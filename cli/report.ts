@@ -50,7 +50,7 @@ function factsOf(cause: FieldCause, locate: Locate | undefined): [string, string
 /** Takes `Invalid value: -1: must be 0 or more` apart; a message of another form is all rule. */
 function splitMessage(message: string): { readonly value?: string; readonly rule: string } {
   const parts =
-    /^(Invalid value|Unsupported value|Duplicate value|Too long|Too many): ("(?:[^"\\]|\\.)*"|[^:\s]+)(?:: (.*))?$/s.exec(
+    /^(Invalid value|Unsupported value|Duplicate value|Too long|Too many): ("(?:[^"\\]|\\.)*"|\{.*?\}|\[.*?\]|[^:\s]+)(?:: (.*))?$/s.exec(
       message,
     );
   if (parts === null) return { rule: message };

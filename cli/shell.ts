@@ -10,6 +10,7 @@ export interface Shell {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Its timers keep the process alive. */
   readonly clock: Clock;
   /** Aborted by the first Ctrl-C. */
   readonly signal: AbortSignal;

@@ -32,7 +32,7 @@ const attempts = 5;
  */
 export async function applyObject(client: Client, item: ManifestObject, options: ApplyOptions): Promise<Applied> {
   const { resource } = item;
-  const manifest = withNamespace(item, options.namespace);
+  const manifest = declared(item, options.namespace);
   const desired = withLastApplied(manifest);
   const key = makeKey(textAt(objectAt(manifest, 'metadata'), 'namespace'), item.name);
   for (let attempt = 1; ; attempt++) {
@@ -46,7 +46,7 @@ export async function applyObject(client: Client, item: ManifestObject, options:
       if (patch === undefined) return { result: 'unchanged', object: current };
       if (options.dryRun === 'client') return { result: 'configured', object: desired };
       const object = asObject(await client.patch(resource, key, conditional(patch, current), options.write));
-      return { result: revisionOf(object) === revisionOf(current) ? 'unchanged' : 'configured', object };
+      return { result: sameDeclaration(object, current) ? 'unchanged' : 'configured', object };
     } catch (error) {
       // Someone created, changed or removed it since we looked: look again.
       const raced =
@@ -58,8 +58,7 @@ export async function applyObject(client: Client, item: ManifestObject, options:
 
 /** The merge patch from `current` to what `desired` asks for; undefined when nothing differs. */
 export function changeFor(desired: Json, current: Json): Json | undefined {
-  const { status: _, ...wanted } = desired; // written by its own verb alone
-  const merged = threeWayMerge(lastAppliedOf(current), wanted, current);
+  const merged = threeWayMerge(lastAppliedOf(current), desired, current);
   return sameJson(merged, current) ? undefined : asObject(mergePatchBetween(current, merged, current));
 }
 
@@ -74,16 +73,34 @@ function lastAppliedOf(current: Json): Json {
   }
 }
 
-function withNamespace({ resource, object, namespace }: ManifestObject, fallback: string): Json {
-  if (!kinds[resource].namespaced) return object;
-  return { ...object, metadata: { ...objectAt(object, 'metadata'), namespace: namespace ?? fallback } };
+/**
+ * What the manifest declares: with its namespace, and without what only the server writes, so that the output of `get -o yaml`
+ * can be kept and applied again, also after the object was deleted.
+ */
+function declared({ resource, object, namespace }: ManifestObject, fallback: string): Json {
+  const { status: _, ...rest } = object;
+  const metadata = Object.fromEntries(
+    Object.entries(objectAt(object, 'metadata')).filter(([field]) => !serverFields.has(field)),
+  );
+  const scope = kinds[resource].namespaced ? { namespace: namespace ?? fallback } : {};
+  return { ...rest, metadata: { ...metadata, ...scope } };
 }
+
+const serverFields: ReadonlySet<string> = new Set([
+  'uid',
+  'resourceVersion',
+  'generation',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'selfLink',
+  'managedFields',
+]);
 
 function withLastApplied(manifest: Json): Json {
   const metadata = objectAt(manifest, 'metadata');
   const { [lastAppliedAnnotation]: _, ...annotations } = objectAt(metadata, 'annotations');
-  const { status: _status, ...declared } = manifest;
-  const record = JSON.stringify({ ...declared, metadata: { ...metadata, annotations } }) + '\n';
+  const record = JSON.stringify({ ...manifest, metadata: { ...metadata, annotations } }) + '\n';
   return { ...manifest, metadata: { ...metadata, annotations: { ...annotations, [lastAppliedAnnotation]: record } } };
 }
 
@@ -91,6 +108,15 @@ const conditional = (patch: Json, current: Json): object => ({
   ...patch,
   metadata: { ...objectAt(patch, 'metadata'), resourceVersion: revisionOf(current) },
 });
+
+/** Whether a write changed nothing, such as a quantity spelled another way. A dry run's result has no revision of its own. */
+function sameDeclaration(after: Json, before: Json): boolean {
+  const compared = (object: Json): Json => {
+    const { resourceVersion: _, generation: _g, ...metadata } = objectAt(object, 'metadata');
+    return { ...object, metadata };
+  };
+  return sameJson(compared(after), compared(before));
+}
 
 const revisionOf = (object: Json): string => textAt(objectAt(object, 'metadata'), 'resourceVersion');
 /** The server judges the shape, with a better message than any check here could give. */

@@ -139,7 +139,7 @@ describe('cli: commands that change objects', () => {
       client.gracefulPods = true;
       const said = await troupe(client, 'delete pod web-1 --timeout=50ms');
       assert.equal(said.code, 1);
-      assert.match(said.err, /still there after 0\.05 s: 1 of pods \(default\/web-1\); they are being deleted/);
+      assert.match(said.err, /still there after 0\.05 s: 1 of pods \(default\/web-1\); deletion goes on/);
     });
 
     it('does not wait when told so, and ends with 130 when it waits and is interrupted', async () => {
