@@ -42,7 +42,7 @@ const fanout = (subscribers: number, goal?: number): BenchRow => ({
           () => undefined,
         ),
       );
-      await Promise.all(subscriptions.map((subscription) => subscription?.ready));
+      await Promise.all(subscriptions.flatMap((subscription) => subscription?.ready ?? []));
       await client.create('pods', benchPod('warm'));
       const done = new Promise<void>((resolve) => (allHeard = resolve));
       context.say(`${changes} changes, one every ${everyMs} ms`);

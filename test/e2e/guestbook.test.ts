@@ -179,7 +179,7 @@ describe('e2e/guestbook', function () {
       metadata: { name: 'ghost' },
       spec: { containers: [{ name: 'ghost', image: 'troupe/no-such-image:1' }] },
     };
-    await client.create('pods', { ...manifest, metadata: { name: 'ghost', namespace: 'default' } } as never);
+    await client.create('pods', { ...manifest, metadata: { name: 'ghost', namespace: 'default' } });
     await until(
       async () => /ErrImagePull|ImagePullBackOff/.test((await cluster.troupe('get', 'pod', 'ghost')).stdout),
       { timeoutMs: 30_000, what: 'get to say ErrImagePull' },
@@ -193,7 +193,7 @@ describe('e2e/guestbook', function () {
     await client.create('pods', {
       metadata: { name: 'giant', namespace: 'default' },
       spec: { containers: [{ name: 'giant', image: 'troupe/redis:1', resources: { requests: { cpu: '1000' } } }] },
-    } as never);
+    });
     const pod = await until(
       async () => {
         const found = await client.get('pods', 'default/giant');
@@ -271,7 +271,7 @@ function entriesAt(host: string, port = 8080): Promise<Page> {
         try {
           resolve(JSON.parse(text) as Page);
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       });
     }).on('error', reject);

@@ -211,7 +211,7 @@ export class FlowCluster {
         logLevel: 'silent',
         telemetry: '',
         otlp: '',
-      } as never,
+      },
       log: silentLog,
       clock: this.clock,
       telemetry,

@@ -1,0 +1,170 @@
+import { createNoopMeter, trace } from '@opentelemetry/api';
+import { isReady } from '../lib/api/pods.ts';
+import type { Pod } from '../lib/api/objects.ts';
+import { systemClock } from '../lib/base/clock.ts';
+import { silentLog } from '../lib/base/log.ts';
+import { connectBus } from '../lib/bus/nats-bus.ts';
+import { newViews } from '../lib/view/views.ts';
+import { newAgent } from '../node-agent/agent.ts';
+import { newFakeNetwork } from '../node-agent/network/fake-network.ts';
+import { nodeIndex, podsByNode, podSources } from '../node-agent/pod-source.ts';
+import { newFakeStorage } from '../node-agent/pod-storage.ts';
+import { newFakeRuntime } from '../node-agent/runtime/fake-runtime.ts';
+import { newStatusWriter } from '../node-agent/status-writer.ts';
+import { memoryOf } from '../cli/cluster/memory.ts';
+import { BenchCluster, benchPod } from './support.ts';
+import type { BenchRow } from './row.ts';
+
+const cidr = '10.0.0.0/8';
+const loops = ['scheduler', 'replication-controller', 'node-controller'] as const;
+
+/**
+ * Pods made by one ReplicationController, placed by the scheduler and started by agents, end to end: apiserver, NATS and
+ * each loop a process of its own; the agents are the real ones on the fake runtime, all in this process, so that
+ * what they cost is on the same two cores.
+ */
+const hollow = (nodes: number, pods: number, goal: number): BenchRow => ({
+  name: `${pods} pods of a ReplicationController bound on ${nodes} hollow nodes, end to end`,
+  unit: 'pods/s',
+  better: 'higher',
+  goal,
+  repeats: 1,
+  async run(context) {
+    context.say('starting the control plane');
+    const cluster = await BenchCluster.start({ nats: true });
+    const stop = new AbortController();
+    const client = cluster.client(2);
+    const bus = connectBus({ servers: [cluster.nats], name: 'hollow', cluster: 'bench', log: silentLog });
+    try {
+      const reach = ['--apiserver', cluster.server, '--nats', cluster.nats];
+      const pids = await Promise.all(
+        loops.map((name) =>
+          cluster.service(name, name === 'node-controller' ? [...reach, '--cluster-cidr', cidr] : reach),
+        ),
+      );
+      const meter = createNoopMeter();
+      const shared = { client, bus, cluster: 'bench', clock: systemClock, log: silentLog, meter, signal: stop.signal };
+      const views = newViews({ pods: { indexes: { [nodeIndex]: podsByNode } }, services: {}, nodes: {} }, shared);
+      const synced = views.synced();
+      await synced;
+      const sources = podSources(views.pods);
+      const statuses = newStatusWriter({ client, clock: systemClock, log: silentLog, signal: stop.signal });
+      context.say(`${nodes} agents register`);
+      for (let i = 0; i < nodes; i++) {
+        const name = `hollow-${i}`;
+        newAgent({
+          ...shared,
+          machine: {
+            name,
+            hostIp: '192.0.2.1',
+            cpuMilli: 32_000,
+            memoryBytes: 64 * 2 ** 30,
+            diskBytes: 2 ** 40,
+            maxPods: 110,
+            info: {},
+            arch: 'amd64',
+          },
+          runtime: newFakeRuntime(),
+          network: newFakeNetwork(),
+          storage: newFakeStorage(),
+          pods: sources(name),
+          services: views.services,
+          nodes: views.nodes,
+          synced,
+          statuses,
+          dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
+          tracer: trace.getTracer('bench'),
+          check: async () => ({ ok: true, message: '' }),
+          heartbeatMs: 1_000,
+        });
+        if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+      }
+      const readyNodes = (): number =>
+        views.nodes
+          .list()
+          .filter(
+            (node) =>
+              node.spec.podCIDR !== undefined &&
+              node.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'),
+          ).length;
+      await untilView(views.nodes, () => readyNodes() === nodes, `${nodes} nodes to be ready`, 180_000);
+
+      context.say(`one ReplicationController of ${pods}`);
+      const { metadata: _, ...template } = benchPod('template') as unknown as { metadata: object; spec: object };
+      const created = performance.now();
+      await client.create('replicationcontrollers', {
+        metadata: { name: 'bench', namespace: 'default' },
+        spec: { replicas: pods, template: { metadata: { labels: { app: 'bench' } }, spec: template.spec } },
+      } as never);
+      const bound = await counted(views.pods, pods, (pod) => pod.spec.nodeName !== undefined, created);
+      const ready = await counted(views.pods, pods, isReady, created);
+      const megabytes = Object.fromEntries(loops.map((name, i) => [`${name} MB`, (memoryOf(pids[i] ?? 0) ?? 0) / 1e6]));
+      return {
+        value: (pods / bound) * 1000,
+        extra: {
+          'ready pods/s': (pods / ready) * 1000,
+          's to all bound': bound / 1000,
+          's to all ready': ready / 1000,
+          ...megabytes,
+        },
+      };
+    } finally {
+      stop.abort(new Error('done'));
+      client.close();
+      await bus.close();
+      await cluster.stop();
+    }
+  },
+});
+
+interface Changing<T> {
+  list(): readonly T[];
+  onChange(listener: (change: { readonly key: string; readonly after: T | undefined }) => void): () => void;
+}
+
+/** Milliseconds since `from` until so many objects pass `check`, counted from changes, not by looking again and again. */
+function counted(view: Changing<Pod>, count: number, check: (pod: Pod) => boolean, from: number): Promise<number> {
+  const passed = new Set(
+    view
+      .list()
+      .filter(check)
+      .map((pod) => pod.metadata.name),
+  );
+  if (passed.size >= count) return Promise.resolve(performance.now() - from);
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      reject(new Error(`${passed.size} of ${count} after 300 s`));
+    }, 300_000);
+    const stop = view.onChange(({ after }) => {
+      if (after !== undefined && check(after)) passed.add(after.metadata.name);
+      if (passed.size < count) return;
+      clearTimeout(late);
+      stop();
+      resolve(performance.now() - from);
+    });
+  });
+}
+
+function untilView<T>(view: Changing<T>, check: () => boolean, what: string, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      reject(new Error(`not after ${timeoutMs / 1000} s: ${what}`));
+    }, timeoutMs);
+    let looked = 0;
+    const look = (): void => {
+      const now = performance.now();
+      if (now - looked < 100) return;
+      looked = now;
+      if (!check()) return;
+      clearTimeout(late);
+      clearInterval(again);
+      stop();
+      resolve();
+    };
+    const stop = view.onChange(look);
+    const again = setInterval(look, 200);
+    look();
+  });
+}
+
+export const rows: readonly BenchRow[] = [hollow(100, 3_000, 7_000), hollow(1_000, 5_000, 7_000)];
