@@ -74,9 +74,15 @@ export const setbackTurnsAt = (setback: Setback): number => setback.atMs + 1_000
 
 export const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always';
 
+/** The attempt that counts: the newest that runs, else the newest. */
+export function currentOf(state: PodState, name: string): PodContainer | undefined {
+  const attempts = state.containers.filter((container) => container.name === name);
+  return attempts.find((container) => container.is.state === 'running') ?? attempts[0];
+}
+
 export function planContainer(state: PodState, container: Container, nowMs: number): ContainerPlan {
   const { pod } = state;
-  const current = state.containers.find((candidate) => candidate.name === container.name);
+  const current = currentOf(state, container.name);
   if (current === undefined) return begin(state, container, { ...firstAttempt(pod, container), nowMs });
   const { is } = current;
   if (is.state === 'running') return { step: 'running', current };
@@ -144,7 +150,7 @@ export function isInitialized(state: PodState): boolean {
 }
 
 export function isInitDone(state: PodState, init: Container): boolean {
-  const current = state.containers.find((container) => container.name === init.name);
+  const current = currentOf(state, init.name);
   if (current === undefined) return false;
   if (isSidecar(init)) return current.is.state === 'running' && (state.probes.get(current.is.id)?.started ?? true);
   const fresh = state.sandbox === undefined || isOfPresentSandbox(state, current);

@@ -2,6 +2,7 @@ import { isTerminal } from '../lib/api/pods.ts';
 import type { Container } from '../lib/api/objects.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import {
+  currentOf,
   deadlineOf,
   isInitDone,
   isInitialized,
@@ -67,6 +68,9 @@ function live(state: PodState, nowMs: number): Decision {
   turn.act(...olderThanTheLast(state).map((container) => ({ type: 'remove' as const, container })));
   turn.act(...state.oldSandboxes.map((sandbox) => ({ type: 'removeSandbox' as const, sandbox })));
 
+  const doubles = runningOf(state).filter((container) => currentOf(state, container.name) !== container);
+  stopAll(state, doubles, { deadlineMs: nowMs + graceMsOf(state), nowMs, why: 'podEnded', turn }); // started by another hand
+
   const blocked = state.setbacks.get('');
   if (blocked !== undefined && nowMs < blocked.retryAtMs) {
     turn.wakeAt(blocked.retryAtMs);
@@ -87,22 +91,21 @@ function live(state: PodState, nowMs: number): Decision {
 /** Whether containers can be started: the sandbox runs and has its network. */
 function prepareSandbox(state: PodState, nowMs: number, turn: Turn): boolean {
   const { sandbox } = state;
-  if (sandbox === undefined || sandbox.is.state === 'created') {
-    if (state.networkReady) turn.act({ type: 'startSandbox', attempt: sandbox?.attempt ?? 0 });
-    return false;
-  }
-  if (sandbox.is.state === 'exited') {
-    // Whoever runs still does so in namespaces that nothing holds open: the pod starts anew, with a new sandbox.
+  if (sandbox === undefined || sandbox.is.state !== 'running') {
+    // Whoever still runs does so in namespaces that nothing holds open: the pod starts anew, with a new sandbox.
     const running = runningOf(state);
-    if (running.length === 0 && state.networkReady) {
-      turn.act({ type: 'removeSandbox', sandbox }, { type: 'startSandbox', attempt: sandbox.attempt + 1 });
-    }
     stopAll(state, running, { deadlineMs: nowMs + graceMsOf(state), nowMs, why: 'sandboxLost', turn });
+    if (running.length > 0 || !state.networkReady) return false;
+    if (sandbox?.is.state === 'exited') turn.act({ type: 'removeSandbox', sandbox });
+    turn.act({ type: 'startSandbox', attempt: nextSandbox(sandbox) });
     return false;
   }
   if ((!state.attached || state.unverified) && state.networkReady) turn.act({ type: 'attachNetwork', sandbox });
   return state.attached;
 }
+
+const nextSandbox = (before: PodContainer | undefined): number =>
+  before === undefined ? 0 : before.is.state === 'exited' ? before.attempt + 1 : before.attempt;
 
 /** Init containers run one after another; the first that is not done is the one to look at. */
 function advanceInit(state: PodState, nowMs: number, turn: Turn): void {
@@ -111,8 +114,8 @@ function advanceInit(state: PodState, nowMs: number, turn: Turn): void {
       if (isSidecar(init)) advance(state, init, 'init', { nowMs, turn });
       continue;
     }
-    const left = state.containers.find((container) => container.name === init.name && container.is.state === 'exited');
-    if (left?.is.exitCode === 0)
+    const left = currentOf(state, init.name);
+    if (left?.is.state === 'exited' && left.is.exitCode === 0)
       turn.act({ type: 'remove', container: left }); // done for a sandbox that is no more
     else advance(state, init, 'init', { nowMs, turn });
     return;

@@ -88,7 +88,9 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
   const known = [...(state.pod.status.containerStatuses ?? []), ...(state.pod.status.initContainerStatuses ?? [])].find(
     (status) => status.name === container.name,
   );
-  const current = attempts.find((attempt) => attempt.is.startedAtMs !== undefined || attempt.is.error !== undefined);
+  const current =
+    attempts.find((attempt) => attempt.is.state === 'running') ??
+    attempts.find((attempt) => attempt.is.startedAtMs !== undefined || attempt.is.error !== undefined);
   if (current === undefined) return withoutContainer(state, container, { ...at, known });
 
   const previous = attempts.find((attempt) => attempt.attempt < current.attempt);

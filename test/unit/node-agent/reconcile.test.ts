@@ -1,0 +1,394 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { Pod, PodSpec } from '../../../lib/api/objects.ts';
+import type { ContainerKind, PodContainer } from '../../../node-agent/labels.ts';
+import { crashDelayMs, type PodState } from '../../../node-agent/plan.ts';
+import { reconcile, type Action } from '../../../node-agent/reconcile.ts';
+import { podStatus } from '../../../node-agent/status.ts';
+import type { RuntimeContainer } from '../../../node-agent/runtime/runtime.ts';
+import { aContainer, aPod, epochMs } from '../../support/builders.ts';
+
+interface ContainerWish {
+  readonly kind?: ContainerKind;
+  readonly name?: string;
+  readonly attempt?: number;
+  readonly crashes?: number;
+  readonly is?: Partial<RuntimeContainer>;
+}
+let born = 0;
+function a(wish: ContainerWish = {}): PodContainer {
+  const name = wish.kind === 'sandbox' ? '' : (wish.name ?? 'main');
+  const attempt = wish.attempt ?? 0;
+  const state = wish.is?.state ?? 'running';
+  return {
+    ...{
+      kind: wish.kind ?? 'container',
+      uid: 'u',
+      namespace: 'default',
+      podName: 'web-1',
+      name,
+      attempt,
+      crashes: wish.crashes ?? 0,
+    },
+    ip: wish.kind === 'sandbox' ? '10.244.0.5' : undefined,
+    is: {
+      ...{
+        id: `${name}-${attempt}-${born++}`,
+        name: `${name}_${attempt}`,
+        image: 'example/web:1',
+        imageId: 'sha256:1',
+        labels: {},
+        state,
+      },
+      createdAtMs: epochMs,
+      ...(state === 'created' ? {} : { startedAtMs: epochMs }),
+      ...(state === 'exited' ? { exitCode: 1, finishedAtMs: epochMs } : {}),
+      ...wish.is,
+    },
+  };
+}
+
+function state(over: Partial<PodState> & { readonly spec?: Partial<PodSpec> } = {}): PodState {
+  const { spec, ...rest } = over;
+  return {
+    pod: aPod({ nodeName: 'n1', phase: 'Pending', ...(spec === undefined ? {} : { spec }) }),
+    gone: false,
+    endingSinceMs: undefined,
+    sandbox: a({ kind: 'sandbox' }),
+    oldSandboxes: [],
+    containers: [],
+    networkReady: true,
+    attached: true,
+    unverified: false,
+    volumesReady: true,
+    setbacks: new Map(),
+    images: new Map(),
+    stopping: new Map(),
+    probes: new Map(),
+    messages: new Map(),
+    hostIp: '192.0.2.10',
+    ...rest,
+  };
+}
+
+const brief = (action: Action): string => {
+  switch (action.type) {
+    case 'start':
+      return `start ${action.container.name}#${action.attempt}`;
+    case 'pull':
+      return `pull ${action.container.name}`;
+    case 'stop':
+      return `stop ${action.container.name} ${action.why}`;
+    case 'kill':
+    case 'remove':
+      return `${action.type} ${action.container.name}#${action.container.attempt}`;
+    default:
+      return action.type;
+  }
+};
+const decided = (given: PodState, nowMs = epochMs): readonly string[] => reconcile(given, nowMs).actions.map(brief);
+
+describe('node-agent/reconcile', () => {
+  const deleted = { endingSinceMs: epochMs, pod: aPod({ deleted: true, nodeName: 'n1' }) };
+  const exited = (over: Partial<RuntimeContainer> = {}): Partial<RuntimeContainer> => ({ state: 'exited', ...over });
+  const cases: readonly { it: string; given: PodState; want: readonly string[]; atMs?: number }[] = [
+    {
+      it: 'begins with volumes and the sandbox',
+      given: state({ sandbox: undefined, volumesReady: false, attached: false }),
+      want: ['prepareVolumes', 'startSandbox'],
+    },
+    {
+      it: 'waits for the range of addresses',
+      given: state({ sandbox: undefined, networkReady: false, attached: false }),
+      want: [],
+    },
+    { it: 'attaches a sandbox that is not', given: state({ attached: false }), want: ['attachNetwork'] },
+    {
+      it: 'looks at the network of a pod it took over, beside all else',
+      given: state({ unverified: true }),
+      want: ['attachNetwork', 'start main#0'],
+    },
+    {
+      it: 'starts every container, in order',
+      given: state({ spec: { containers: [aContainer({ name: 'b' }), aContainer({ name: 'a' })] } }),
+      want: ['start b#0', 'start a#0'],
+    },
+    { it: 'rests when all run', given: state({ containers: [a()] }), want: [] },
+    {
+      it: 'pulls first where the policy is Always',
+      given: state({ spec: { containers: [aContainer({ imagePullPolicy: 'Always' })] } }),
+      want: ['pull main'],
+    },
+    {
+      it: 'pulls what turned out to be absent',
+      given: state({ images: new Map([['main', 'absent']]) }),
+      want: ['pull main'],
+    },
+    { it: 'waits for a pull', given: state({ images: new Map([['main', 'pulling']]) }), want: [] },
+    {
+      it: 'starts what was made but never started',
+      given: state({ containers: [a({ attempt: 3, is: { state: 'created' } })] }),
+      want: ['start main#3'],
+    },
+    {
+      it: 'restarts at once after the first crash',
+      given: state({ containers: [a({ is: exited() })] }),
+      want: ['start main#1'],
+    },
+    {
+      it: 'waits after the second',
+      given: state({ containers: [a({ attempt: 1, crashes: 1, is: exited() })] }),
+      want: [],
+    },
+    {
+      it: 'restarts when the wait is over',
+      given: state({ containers: [a({ attempt: 1, crashes: 1, is: exited() })] }),
+      want: ['start main#2'],
+      atMs: epochMs + 10_000,
+    },
+    {
+      it: 'forgives a container that ran for ten minutes',
+      given: state({ containers: [a({ attempt: 7, crashes: 7, is: exited({ startedAtMs: epochMs - 600_000 }) })] }),
+      want: ['start main#8'],
+    },
+    {
+      it: 'leaves a finished container with restartPolicy OnFailure',
+      given: state({ spec: { restartPolicy: 'OnFailure' }, containers: [a({ is: exited({ exitCode: 0 }) })] }),
+      want: ['removeSandbox'],
+    },
+    {
+      it: 'removes attempts before the last but one',
+      given: state({
+        containers: [a({ attempt: 2 }), a({ attempt: 1, is: exited() }), a({ attempt: 0, is: exited() })],
+      }),
+      want: ['remove main#0'],
+    },
+    {
+      it: 'stops everyone when the sandbox is dead',
+      given: state({ sandbox: a({ kind: 'sandbox', is: exited() }), containers: [a()] }),
+      want: ['stop main sandboxLost'],
+    },
+    {
+      it: 'then makes a new sandbox',
+      given: state({ sandbox: a({ kind: 'sandbox', is: exited() }), containers: [a({ is: exited() })] }),
+      want: ['removeSandbox', 'startSandbox'],
+    },
+    {
+      it: 'runs init containers first, one by one',
+      given: state({ spec: { initContainers: [aContainer({ name: 'i1' }), aContainer({ name: 'i2' })] } }),
+      want: ['start i1#0'],
+    },
+    {
+      it: 'ends every container of a deleted pod at once',
+      given: state({ ...deleted, containers: [a(), a({ name: 'b' })] }),
+      want: ['stop main deleted', 'stop b deleted'],
+    },
+    {
+      it: 'then removes all that is left',
+      given: state({ ...deleted, containers: [a({ is: exited() })] }),
+      want: ['remove main#0', 'removeSandbox'],
+    },
+    { it: 'then the volumes', given: state({ ...deleted, sandbox: undefined }), want: ['removeVolumes'] },
+    {
+      it: 'then tells the API',
+      given: state({ ...deleted, sandbox: undefined, volumesReady: false }),
+      want: ['confirmDeletion'],
+    },
+    {
+      it: 'tells nobody of a pod that the API does not know',
+      given: state({ ...deleted, gone: true, sandbox: undefined, volumesReady: false }),
+      want: [],
+    },
+  ];
+  for (const c of cases) it(c.it, () => assert.deepEqual(decided(c.given, c.atMs), c.want));
+
+  it('kills what is being stopped when its time is over, and not before', () => {
+    const running = a();
+    const stopping = new Map([[running.is.id, { deadlineMs: epochMs + 30_000 }]]);
+    const given = state({ ...deleted, containers: [running], stopping });
+    assert.deepEqual(reconcile(given, epochMs + 1_000), { actions: [], wakeAtMs: epochMs + 30_000 });
+    assert.deepEqual(decided(given, epochMs + 30_000), ['kill main#0']);
+  });
+
+  it('waits 0, 10, 20, 40 … at most 300 s between crashes', () => {
+    assert.deepEqual(
+      [0, 1, 2, 3, 4, 5, 6, 50].map((n) => crashDelayMs(n) / 1000),
+      [0, 10, 20, 40, 80, 160, 300, 300],
+    );
+  });
+
+  it('brings a pod from any start to what was asked for, and then rests', () => {
+    const states = fc.constantFrom('none', 'created', 'running', 'exited') as fc.Arbitrary<
+      'none' | RuntimeContainer['state']
+    >;
+    const attempts = fc.tuple(fc.constantFrom('one', 'two', 'first'), fc.nat(4), states, fc.nat(2));
+    const start = fc.record({
+      containers: fc.array(attempts, { maxLength: 8 }),
+      sandbox: states,
+      attached: fc.boolean(),
+      volumesReady: fc.boolean(),
+      ending: fc.constantFrom('no', 'deleted', 'gone'),
+      policy: fc.constantFrom('Always', 'OnFailure', 'Never') as fc.Arbitrary<Pod['spec']['restartPolicy']>,
+    });
+    fc.assert(
+      fc.property(start, (given) => {
+        const world = new World(given);
+        for (let round = 0; round < 60 && !world.rests(); round++) world.turn();
+        assert.ok(world.rests(), `it does not rest: ${world.decided().join(', ')}`);
+        world.check();
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+/** A machine that does what it is told, for the property. */
+class World {
+  readonly #ending: 'no' | 'deleted' | 'gone';
+  #state: PodState;
+  #nowMs = epochMs;
+
+  constructor(given: {
+    containers: readonly (readonly [string, number, 'none' | RuntimeContainer['state'], number])[];
+    sandbox: 'none' | RuntimeContainer['state'];
+    attached: boolean;
+    volumesReady: boolean;
+    ending: 'no' | 'deleted' | 'gone';
+    policy: Pod['spec']['restartPolicy'];
+  }) {
+    this.#ending = given.ending;
+    const seen = new Set<string>();
+    const containers = given.containers.flatMap(([name, attempt, is, exitCode]) => {
+      if (is === 'none' || seen.has(`${name}${attempt}`)) return [];
+      seen.add(`${name}${attempt}`);
+      return [
+        a({
+          kind: name === 'first' ? 'init' : 'container',
+          name,
+          attempt,
+          is: { state: is, ...(is === 'exited' ? { exitCode } : {}) },
+        }),
+      ];
+    });
+    const pod = aPod({
+      nodeName: 'n1',
+      phase: 'Pending',
+      deleted: given.ending !== 'no',
+      spec: {
+        restartPolicy: given.policy,
+        initContainers: [aContainer({ name: 'first' })],
+        containers: [aContainer({ name: 'one' }), aContainer({ name: 'two', imagePullPolicy: 'Always' })],
+      },
+    });
+    this.#state = state({
+      pod,
+      gone: given.ending === 'gone',
+      endingSinceMs: given.ending === 'no' ? undefined : epochMs,
+      sandbox: given.sandbox === 'none' ? undefined : a({ kind: 'sandbox', is: { state: given.sandbox } }),
+      attached: given.attached && given.sandbox === 'running',
+      volumesReady: given.volumesReady,
+      containers: containers.toSorted((x, y) => y.attempt - x.attempt),
+    });
+  }
+
+  decided(): readonly string[] {
+    return decided(this.#state, this.#nowMs);
+  }
+  rests(): boolean {
+    const { actions, wakeAtMs } = reconcile(this.#state, this.#nowMs);
+    return actions.length === 0 && wakeAtMs === undefined && this.#working() === undefined;
+  }
+  /** An init container that runs, and will end its work. */
+  #working(): PodContainer | undefined {
+    return this.#state.containers.find((container) => container.kind === 'init' && container.is.state === 'running');
+  }
+
+  turn(): void {
+    const { actions, wakeAtMs } = reconcile(this.#state, this.#nowMs);
+    for (const action of actions) this.#do(action);
+    if (actions.length > 0) return;
+    const working = this.#working();
+    if (working !== undefined) this.#replace(working, { state: 'exited', exitCode: 0, finishedAtMs: this.#nowMs });
+    else if (wakeAtMs !== undefined) this.#nowMs = Math.max(this.#nowMs, wakeAtMs);
+  }
+
+  #replace(container: PodContainer, is: Partial<RuntimeContainer>): void {
+    const containers = this.#state.containers.map((c) => (c === container ? { ...c, is: { ...c.is, ...is } } : c));
+    this.#state = { ...this.#state, containers };
+  }
+
+  #do(action: Action): void {
+    const now = this.#state;
+    const created = { createdAtMs: this.#nowMs, startedAtMs: this.#nowMs };
+    switch (action.type) {
+      case 'prepareVolumes':
+        this.#state = { ...now, volumesReady: true };
+        return;
+      case 'startSandbox':
+        this.#state = { ...now, sandbox: a({ kind: 'sandbox', attempt: action.attempt, is: created }), attached: true };
+        return;
+      case 'attachNetwork':
+        this.#state = { ...now, attached: true, unverified: false };
+        return;
+      case 'removeSandbox':
+        this.#state = { ...now, sandbox: undefined, attached: false };
+        return;
+      case 'pull':
+        this.#state = { ...now, images: new Map([...now.images, [action.container.name, 'present']]) };
+        return;
+      case 'start': {
+        const { name } = action.container;
+        // Whoever is started runs on, but an init container does its work.
+        const is = action.kind === 'init' ? { state: 'exited' as const, exitCode: 0, finishedAtMs: this.#nowMs } : {};
+        const made = a({
+          kind: action.kind,
+          name,
+          attempt: action.attempt,
+          crashes: action.crashes,
+          is: { ...created, ...is },
+        });
+        const others = now.containers.filter((c) => c.name !== name || c.attempt !== action.attempt);
+        assert.ok(
+          !others.some((c) => c.name === name && c.is.state === 'running'),
+          'never two of one container at once',
+        );
+        assert.equal(now.sandbox?.is.state, 'running', 'never without a sandbox');
+        this.#state = { ...now, containers: [made, ...others].toSorted((x, y) => y.attempt - x.attempt) };
+        return;
+      }
+      case 'stop':
+      case 'kill':
+        this.#replace(action.container, { state: 'exited', exitCode: 143, finishedAtMs: this.#nowMs });
+        return;
+      case 'remove':
+        assert.notEqual(action.container.is.state, 'running');
+        this.#state = { ...now, containers: now.containers.filter((c) => c !== action.container) };
+        return;
+      case 'removeVolumes':
+        this.#state = { ...now, volumesReady: false };
+        return;
+      case 'confirmDeletion':
+        assert.equal(now.containers.length, 0);
+        assert.equal(now.sandbox, undefined);
+        this.#state = { ...now, gone: true };
+        return;
+    }
+  }
+
+  /** What must be so in the end. */
+  check(): void {
+    const { containers, sandbox, pod } = this.#state;
+    const running = new Set(containers.filter((c) => c.is.state === 'running').map((c) => c.name));
+    if (this.#ending !== 'no') {
+      assert.deepEqual([containers.length, sandbox, this.#state.gone], [0, undefined, true]);
+      return;
+    }
+    const status = podStatus(this.#state, this.#nowMs);
+    if (pod.spec.restartPolicy === 'Always') {
+      assert.deepEqual([...running].sort(), ['one', 'two']);
+      assert.equal(status.phase, 'Running');
+    } else if (status.phase === 'Succeeded' || status.phase === 'Failed') {
+      assert.deepEqual([running.size, sandbox], [0, undefined]);
+    } else assert.ok(running.size > 0);
+  }
+}
