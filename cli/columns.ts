@@ -1,4 +1,6 @@
-import type { Colors } from './session.ts';
+import type pc from 'picocolors';
+
+export type Colors = ReturnType<typeof pc.createColors>;
 
 /** Rows of text in columns, three blanks apart; the last column is not padded, so that no line ends in blanks. */
 export interface Layout {

@@ -1,7 +1,6 @@
 import type { Event } from '../lib/api/objects.ts';
 import { ageOf } from '../lib/api/printing/index.ts';
-import { colorOfStatus } from './columns.ts';
-import type { Colors } from './session.ts';
+import { colorOfStatus, type Colors } from './columns.ts';
 
 /** When an event was seen last, in milliseconds since 1970; 0 when it does not say. */
 export function lastSeenMs(event: Event): number {

@@ -1,5 +1,5 @@
 import { ApiError, messageOf, type FieldCause } from '../lib/base/errors.ts';
-import type { Colors, Globals } from './session.ts';
+import type { Colors } from './columns.ts';
 import { UsageError } from './shell.ts';
 
 /**
@@ -12,16 +12,17 @@ export interface Report {
   readonly facts: readonly (readonly [label: string, text: string])[];
 }
 
+/** What the command was told to speak to. */
+export interface Addresses {
+  readonly server: string;
+  readonly nats: string;
+}
+
 /** Where a field stands in the manifest, such as `web.yaml:12:9`. */
 export type Locate = (field: string) => string | undefined;
 
 /** The report of anything a command may throw. `doing` names what was attempted, such as `apply service/web`. */
-export function reportOf(
-  error: unknown,
-  globals: Pick<Globals, 'server' | 'nats'>,
-  doing?: string,
-  locate?: Locate,
-): Report {
+export function reportOf(error: unknown, globals: Addresses, doing?: string, locate?: Locate): Report {
   const could = doing === undefined ? '' : `could not ${doing}: `;
   if (error instanceof UsageError) return { what: could + error.message, facts: [] };
   if (!(error instanceof ApiError)) return { what: could + messageOf(error), facts: [] };
@@ -60,7 +61,7 @@ function splitMessage(message: string): { readonly value?: string; readonly rule
 }
 
 /** What the transport says when nobody listens is for its authors; a person wants the address. */
-function plainMessage(error: ApiError, { server }: Pick<Globals, 'server'>): string {
+function plainMessage(error: ApiError, { server }: Addresses): string {
   if (error.reason !== 'ServiceUnavailable') return error.message;
   const why = /\b(ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EAI_AGAIN)\b/.exec(error.message)?.[1];
   const unreachable = why !== undefined || error.message.includes('No connection established');
@@ -69,7 +70,7 @@ function plainMessage(error: ApiError, { server }: Pick<Globals, 'server'>): str
     : error.message;
 }
 
-function adviceFor(error: ApiError, globals: Pick<Globals, 'server' | 'nats'>): string | undefined {
+function adviceFor(error: ApiError, globals: Addresses): string | undefined {
   switch (error.reason) {
     case 'ServiceUnavailable':
       if (error.message.includes('agent of node')) return 'see how the node is: troupe get nodes';

@@ -3,17 +3,16 @@ import pc from 'picocolors';
 import { messageOf } from '../lib/base/errors.ts';
 import type { EventBus } from '../lib/bus/bus.ts';
 import type { CallOptions, Client } from '../lib/client/client.ts';
+import type { Colors } from './columns.ts';
 import { parseDurationMs } from './duration.ts';
-import { renderReport, reportOf, type Locate } from './report.ts';
+import { renderReport, reportOf, type Addresses, type Locate } from './report.ts';
 import { AlreadyReported, UsageError, type Shell } from './shell.ts';
 
 export const outputs = ['table', 'wide', 'yaml', 'json', 'name'] as const;
 export type Output = (typeof outputs)[number];
 
 /** The options every command has, parsed. */
-export interface Globals {
-  readonly server: string;
-  readonly nats: string;
+export interface Globals extends Addresses {
   readonly cluster: string;
   readonly namespace: string;
   /** The namespace was given, not assumed: an object of a manifest may not contradict it. */
@@ -22,8 +21,6 @@ export interface Globals {
   readonly color: boolean;
   readonly requestTimeoutMs: number;
 }
-
-export type Colors = ReturnType<typeof pc.createColors>;
 
 /** One run of one command: its options, its connections (opened when first asked for) and its voice. */
 export interface Session {

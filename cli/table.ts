@@ -1,7 +1,6 @@
 import type { Objects, Resource } from '../lib/api/kinds.ts';
 import { columnsOf, rowOf } from '../lib/api/printing/index.ts';
-import { colorOfStatus, newLayout } from './columns.ts';
-import type { Colors } from './session.ts';
+import { colorOfStatus, newLayout, type Colors } from './columns.ts';
 import { nameOf } from './targets.ts';
 
 export interface TableOptions {
