@@ -6,7 +6,7 @@ import { messageOf } from '../../lib/base/errors.ts';
 const exec = promisify(execFile);
 
 /**
- * Makes `ip` an address of this machine, on the loopback interface. It stays when the process ends, so that the next one starts at once.
+ * Makes `ip` an address of this machine, on the loopback interface. It stays when the process ends; see `removeAddress`.
  * Rejects with what to do about it when that is not allowed.
  */
 export async function ensureAddress(ip: string): Promise<void> {
@@ -23,4 +23,11 @@ export async function ensureAddress(ip: string): Promise<void> {
       },
     );
   }
+}
+
+/** Takes the address off the loopback interface again; that it is not there is no error. */
+export async function removeAddress(ip: string): Promise<void> {
+  await exec('ip', ['address', 'del', `${ip}/32`, 'dev', 'lo'], { timeout: 10_000 }).catch((error: unknown) => {
+    if (!messageOf(error).includes('Cannot assign')) throw error;
+  });
 }

@@ -81,4 +81,10 @@ export const dnsOptions = {
     default: true,
     help: "Walk a pod's search path for it: one question upstream for an outside name instead of one for each entry of the path",
   },
+  cleanup: {
+    flag: '--cleanup',
+    env: 'TROUPE_DNS_CLEANUP',
+    default: false,
+    help: 'Take the addresses of --ensure-address off the loopback interface, then end',
+  },
 } as const satisfies ConfigTable;

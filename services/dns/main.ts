@@ -2,7 +2,7 @@ import { runService } from '../../lib/base/lifecycle.ts';
 import { connectBus } from '../../lib/bus/nats-bus.ts';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import { newViews } from '../../lib/view/views.ts';
-import { ensureAddress } from './address.ts';
+import { ensureAddress, removeAddress } from './address.ts';
 import { dnsOptions, parseListen } from './config.ts';
 import { Forwarder } from './forwarder.ts';
 import { dnsMetrics } from './metrics.ts';
@@ -16,6 +16,10 @@ runService('dns', dnsOptions, async (context) => {
   const { cluster, domain, ttl, completeSearch, upstream } = config;
   const listen = config.listen.map(parseListen);
   const { meter, tracer } = telemetry;
+  if (config.cleanup) {
+    for (const address of config.ensureAddress) await removeAddress(address);
+    return;
+  }
   const metrics = dnsMetrics(meter, () => ({
     services: names.zone?.size ?? 0,
     stored: forwarder.size,

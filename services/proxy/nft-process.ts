@@ -4,25 +4,32 @@ import { run } from './command.ts';
 /** A script longer than this goes to a process of its own. */
 const longestLine = 60_000;
 const marker = 'payload expression';
+/** It remembers every line it was given, so it is replaced now and then. */
+const mostScripts = 1_000;
+/** A process that stays and does not answer, or ends, twice in a row is not trusted again. */
+const mostFailures = 2;
 
 /**
  * Hands scripts to the kernel. Small ones go to one `nft` that stays, since starting one costs several times what a small change does;
- * it is started when first needed and again after it has failed. A script that the kernel refuses changes nothing and rejects with nft's own words.
+ * it is started when first needed and again after it has failed. Where that does not work, each script gets a process of its own.
+ * A script that the kernel refuses changes nothing and rejects with nft's own words.
  */
 export class NftProcess {
   readonly #timeoutMs: number;
   #child: ChildProcess | undefined;
   #output = '';
+  #scripts = 0;
+  #failures = 0;
   #waiting: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
   constructor(options: { readonly timeoutMs?: number } = {}) {
-    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#timeoutMs = options.timeoutMs ?? 15_000;
   }
 
   /** One transaction. Never call it again before it has settled. */
   async execute(script: string): Promise<void> {
     if (script === '') return;
-    if (script.length > longestLine) return this.#alone(script);
+    if (script.length > longestLine || this.#failures >= mostFailures) return this.#alone(script);
     const child = (this.#child ??= this.#start());
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -35,6 +42,7 @@ export class NftProcess {
       // One line is one transaction. `describe` asks the kernel nothing; what it prints tells that the line before is done.
       child.stdin?.write(`${script.replaceAll('\n', '; ')}\ndescribe ip saddr\n`);
     });
+    if (++this.#scripts >= mostScripts) this.close();
   }
 
   /** The output of `nft -j <command>`; empty when what is asked for does not exist. */
@@ -45,7 +53,9 @@ export class NftProcess {
     throw new Error(`nft -j ${command}: ${firstLines(stderr)}`);
   }
 
+  /** The next script starts another process. */
   close(): void {
+    this.#scripts = 0;
     this.#child?.stdin?.end();
     this.#child = undefined;
   }
@@ -57,7 +67,9 @@ export class NftProcess {
 
   #start(): ChildProcess {
     // One pipe for both outputs, so that an error is read before the marker that follows it.
-    const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    // It writes what it was given to a file at home when it ends; there is none.
+    const env = { ...process.env, HOME: '/nonexistent' };
+    const child = spawn('sh', ['-c', 'exec nft -i 2>&1'], { stdio: ['pipe', 'pipe', 'ignore'], env });
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       if (this.#child === child) this.#hear(text);
     });
@@ -77,6 +89,7 @@ export class NftProcess {
     if (!this.#output.includes(marker)) return;
     const said = this.#output;
     this.#output = '';
+    this.#failures = 0;
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (!/\berror\b/i.test(said)) waiting?.resolve();
@@ -90,6 +103,7 @@ export class NftProcess {
     child?.kill('SIGKILL');
     const waiting = this.#waiting;
     this.#waiting = undefined;
+    if (waiting !== undefined) this.#failures++;
     waiting?.reject(error);
   }
 }

@@ -23,8 +23,16 @@ describe('e2e: proxy and dns', function () {
   let api: Peer;
   let parts: Record<'nats' | 'apiserver' | 'dns' | 'proxy', ChildProcess>;
 
-  const part = (name: string, ...args: string[]): ChildProcess =>
-    network.node.spawn(process.execPath, [resolve(dist, `${name}.js`), '--log-level', 'warn', ...args]);
+  const part = (name: string, ...args: string[]): ChildProcess => {
+    const child = network.node.spawn(process.execPath, [
+      resolve(dist, `${name}.js`),
+      '--log-level',
+      process.env['TROUPE_TEST_LOG'] ?? 'warn',
+      ...args,
+    ]);
+    child.stdout?.on('data', (said: Buffer) => process.env['TROUPE_TEST_LOG'] && process.stderr.write(said));
+    return child;
+  };
   const start = {
     nats: () =>
       network.node.spawn('nats-server', ['-a', '127.0.0.1', '-p', '4222', '-js', '-sd', join(folder, 'nats')], {
@@ -186,10 +194,16 @@ describe('e2e: proxy and dns', function () {
     await end('apiserver', 'SIGKILL');
     await end('dns', 'SIGTERM');
     parts.dns = start.dns();
-    await until(async () => (await pod.run('dig', `@${dnsIp}`, 'web.default.svc.cluster.local')).includes('SERVFAIL'), {
-      what: 'SERVFAIL until the first snapshot',
-      timeoutMs: 15_000,
-    });
+    await until(
+      async () =>
+        (await pod.run('dig', `@${dnsIp}`, '+tries=1', '+time=1', 'web.default.svc.cluster.local')).includes(
+          'SERVFAIL',
+        ),
+      {
+        what: 'SERVFAIL until the first snapshot',
+        timeoutMs: 15_000,
+      },
+    );
     parts.apiserver = start.apiserver();
     await until(async () => (await dig('web.default.svc.cluster.local')) === vip, {
       what: 'the name',
@@ -203,5 +217,10 @@ describe('e2e: proxy and dns', function () {
     const cleaning = part('proxy', '--cleanup', '--telemetry', '');
     assert.deepEqual(await once(cleaning, 'exit'), [0, null]);
     assert(!(await network.node.run('nft', 'list', 'tables')).includes('troupe_proxy'));
+    await end('dns', 'SIGTERM');
+    assert((await network.node.run('ip', 'address', 'show', 'dev', 'lo')).includes(dnsIp));
+    const clearing = part('dns', '--cleanup', '--ensure-address', dnsIp, '--telemetry', '');
+    assert.deepEqual(await once(clearing, 'exit'), [0, null]);
+    assert(!(await network.node.run('ip', 'address', 'show', 'dev', 'lo')).includes(dnsIp));
   });
 });
