@@ -19,10 +19,12 @@ export interface ElectionOptions {
   readonly random?: () => number;
 }
 
-/** How long a Lease holds after its last renewal; another process takes it then. */
+/** What a Lease states as its duration. */
 const leaseMs = 2_000;
-/** How long after asking for its last renewal a leader acts: less, so that clocks may run at rates that differ. */
-const sureMs = 1_500;
+/** The share of the duration for which a standby waits, so that it leads within the duration: finding out and writing take time too. */
+const patience = 0.875;
+/** How long after asking for its last renewal a leader acts: less than a standby waits, so that clocks may run at different rates. */
+const sureMs = 1_250;
 const renewMs = 500;
 const retryMs = 200;
 
@@ -64,7 +66,7 @@ export function newElection(options: ElectionOptions): Election {
     const version = lease.metadata.resourceVersion;
     if (seen?.version !== version) seen = { version, atMs: clock.monotonic() };
     if (holderIdentity === undefined || holderIdentity === '' || holderIdentity === identity) return 0;
-    return seen.atMs + (leaseDurationSeconds ?? leaseMs / 1000) * 1000 - clock.monotonic();
+    return seen.atMs + (leaseDurationSeconds ?? leaseMs / 1000) * 1000 * patience - clock.monotonic();
   };
 
   /** Resolves to the Lease that may be taken, undefined when there is none; rejects when the API is away. */

@@ -309,27 +309,34 @@ export class Feed<R extends Resource> {
     }
   }
 
-  /** Aborts the watch once it is not needed any more, or once a list is due. */
+  /**
+   * Ends the watch once it is not needed any more, which is when the bus carries again and the watch has passed the position
+   * the API had then; or once a list is due. Now and then it checks against the position that the watch itself is not stuck.
+   */
   async #handover(stop: AbortController): Promise<void> {
     const { client, resource, node, clock, times, signal } = this.#o;
     const ended = AbortSignal.any([signal, stop.signal]);
-    let goal: number | undefined;
-    let deadlineMs = Infinity;
+    let goal: { readonly position: number; readonly deadlineMs: number; readonly carried: boolean } | undefined;
     this.#awaiting++;
     while (!ended.aborted && this.#listDue === undefined) {
-      if (!this.#busCarries()) goal = undefined;
-      else if (goal === undefined) {
+      const carried = this.#busCarries();
+      if (goal?.carried !== carried) goal = undefined;
+      if (goal === undefined && (carried || this.#checkDue)) {
+        this.#checkDue = false;
         try {
-          this.#checkDue = false;
-          goal = Number(await client.position(resource, node, { signal: ended }));
-          deadlineMs = clock.monotonic() + times.arrivalMs;
+          const position = Number(await client.position(resource, node, { signal: ended }));
+          goal = { position, deadlineMs: clock.monotonic() + times.arrivalMs, carried };
         } catch {
+          this.#checkDue = true;
           await this.#wake.nextOr(clock, 1_000, ended);
         }
         continue;
-      } else if (this.#chain.intact && this.#chain.covered >= goal) break;
-      else if (clock.monotonic() >= deadlineMs) this.#want('behind');
-      await this.#wake.nextOr(clock, goal === undefined ? times.checkMs : times.arrivalMs, ended);
+      }
+      if (goal !== undefined && this.#chain.covered >= goal.position && (this.#chain.intact || !carried)) {
+        if (carried) break;
+        goal = undefined;
+      } else if (goal !== undefined && clock.monotonic() >= goal.deadlineMs) this.#want('behind');
+      else await this.#wake.nextOr(clock, goal === undefined ? times.checkMs : times.arrivalMs, ended);
     }
     this.#awaiting--;
     stop.abort();

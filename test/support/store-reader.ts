@@ -17,6 +17,7 @@ export class StoreReader implements Reader {
   readonly asked = { get: 0, list: 0, watch: 0, position: 0 };
   openWatches = 0;
   #away = false;
+  #stalled = false;
   readonly #positions = new Map<string, number>();
   #positionedAt = 0;
   #cut = new AbortController();
@@ -38,6 +39,11 @@ export class StoreReader implements Reader {
   async peek<T extends ApiObject>(path: string): Promise<T | undefined> {
     const entry = await this.#store.get(path);
     return entry && fromStored<T>(entry.value, entry.revision);
+  }
+
+  /** Watches stay open and say nothing. */
+  stall(stalled: boolean): void {
+    this.#stalled = stalled;
   }
 
   async get<R extends Resource>(resource: R, key: Key): Promise<Objects[R] | undefined> {
@@ -74,7 +80,7 @@ export class StoreReader implements Reader {
           events.push({ type, revision: String(revision), object });
         }
         if (cut.aborted) break;
-        if (events.length > 0) yield events;
+        if (events.length > 0 && !this.#stalled) yield events;
       }
       if (cut.aborted) throw new ApiError('ServiceUnavailable', 'the connection broke');
     } catch (error) {

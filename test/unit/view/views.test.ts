@@ -286,6 +286,16 @@ describe('view', () => {
     assert.equal(view.size, 2);
   });
 
+  it('lists when its watch is stuck: open, and silent', async () => {
+    const view = newView('pods', { ...world.source, bus: undefined });
+    await world.clock.advanceUntil(() => view.synced, 'synced');
+    await settle();
+    world.reader.stall(true);
+    await world.put('a');
+    await world.clock.advanceUntil(() => view.size === 1, 'the change', 45_000);
+    assert.equal(world.reader.asked.list, 2);
+  });
+
   it('works without a bus, and lists again when the watch has expired', async () => {
     const view = newView('pods', { ...world.source, bus: undefined });
     await world.clock.advanceUntil(() => view.synced, 'synced');
