@@ -119,6 +119,7 @@ export class Disk {
     } catch (error) {
       throw await this.#explain(error);
     }
+    this.#env.resetReadTxn(); // what is read from here on sees it
   }
 
   /** Bytes that the disk has left for us. */
