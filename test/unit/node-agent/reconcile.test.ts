@@ -82,7 +82,12 @@ const brief = (action: Action): string => {
     case 'kill':
     case 'remove':
       return `${action.type} ${action.container.name}#${action.container.attempt}`;
-    default:
+    case 'prepareVolumes':
+    case 'startSandbox':
+    case 'attachNetwork':
+    case 'removeSandbox':
+    case 'removeVolumes':
+    case 'confirmDeletion':
       return action.type;
   }
 };
@@ -218,9 +223,7 @@ describe('node-agent/reconcile', () => {
   });
 
   it('brings a pod from any start to what was asked for, and then rests', () => {
-    const states = fc.constantFrom('none', 'created', 'running', 'exited') as fc.Arbitrary<
-      'none' | RuntimeContainer['state']
-    >;
+    const states = fc.constantFrom<'none' | RuntimeContainer['state']>('none', 'created', 'running', 'exited');
     const attempts = fc.tuple(fc.constantFrom('one', 'two', 'first'), fc.nat(4), states, fc.nat(2));
     const start = fc.record({
       containers: fc.array(attempts, { maxLength: 8 }),
@@ -228,7 +231,7 @@ describe('node-agent/reconcile', () => {
       attached: fc.boolean(),
       volumesReady: fc.boolean(),
       ending: fc.constantFrom('no', 'deleted', 'gone'),
-      policy: fc.constantFrom('Always', 'OnFailure', 'Never') as fc.Arbitrary<Pod['spec']['restartPolicy']>,
+      policy: fc.constantFrom<Pod['spec']['restartPolicy']>('Always', 'OnFailure', 'Never'),
     });
     fc.assert(
       fc.property(start, (given) => {

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { createServer as createHttp, type Server } from 'node:http';
+import { createServer as createTcp, type AddressInfo } from 'node:net';
+import type { Probe } from '../../../lib/api/objects.ts';
+import { ContainerProbes } from '../../../node-agent/probes/container-probes.ts';
+import { newChecker, type Outcome } from '../../../node-agent/probes/checks.ts';
+import { aContainer } from '../../support/builders.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+const probe = (over: Partial<Probe> = {}): Probe => ({
+  timeoutSeconds: 1,
+  periodSeconds: 10,
+  successThreshold: 1,
+  failureThreshold: 3,
+  ...over,
+});
+
+describe('node-agent/probes: when', () => {
+  interface Seen {
+    readonly clock: FakeClock;
+    readonly tries: number[];
+    readonly failures: string[];
+    readonly probes: ContainerProbes;
+    healthy: boolean;
+  }
+  function watch(
+    probesOf: Partial<Record<'startupProbe' | 'readinessProbe' | 'livenessProbe', Probe>>,
+    known = { started: false, ready: false },
+    healthy = true,
+  ): Seen {
+    const clock = new FakeClock();
+    const tries: number[] = [];
+    const failures: string[] = [];
+    const outcome = (): Outcome => ({ ok: seen.healthy, message: 'said so' });
+    const seen: Seen = {
+      ...{ clock, tries, failures, healthy },
+      probes: undefined as never,
+    };
+    const probes = new ContainerProbes({
+      target: { containerId: 'c', container: aContainer(probesOf), podIp: '127.0.0.1' },
+      startedAtMs: clock.now(),
+      known,
+      check: async () => {
+        tries.push(clock.monotonic());
+        return outcome();
+      },
+      clock,
+      onVerdict: () => undefined,
+      onFailure: (kind) => failures.push(kind),
+    });
+    return Object.assign(seen, { probes });
+  }
+
+  it('is ready at the first success of the readiness probe, tried at once', async () => {
+    const seen = watch({ readinessProbe: probe() });
+    assert.deepEqual(seen.probes.verdict, { started: true, ready: false, alive: true });
+    await seen.clock.advance(0);
+    assert.deepEqual(seen.probes.verdict, { started: true, ready: true, alive: true });
+    await seen.clock.advance(20_000);
+    assert.deepEqual(seen.tries, [0, 10_000, 20_000]);
+  });
+  it('waits for initialDelaySeconds (F77)', async () => {
+    const seen = watch({ livenessProbe: probe({ initialDelaySeconds: 30 }) });
+    await seen.clock.advance(29_999);
+    assert.deepEqual(seen.tries, []);
+    await seen.clock.advance(2);
+    assert.equal(seen.tries.length, 1);
+  });
+  it('tries a readiness probe every 100 ms until the first success, for one period', async () => {
+    const seen = watch({ readinessProbe: probe({ periodSeconds: 1 }) }, undefined, false);
+    await seen.clock.advance(3_500);
+    assert.deepEqual(seen.tries.slice(0, 4), [0, 100, 200, 300]);
+    assert.deepEqual(seen.tries.slice(-3), [1_000, 2_000, 3_000]);
+    assert.equal(seen.failures.length, 2, 'what fails in the first period is no failure');
+  });
+  it('needs failureThreshold failures in a row to be unready, and successThreshold successes to be ready', async () => {
+    const seen = watch({ readinessProbe: probe({ periodSeconds: 1, failureThreshold: 2, successThreshold: 2 }) });
+    await seen.clock.advance(0);
+    assert.equal(seen.probes.verdict.ready, false);
+    await seen.clock.advance(1_000);
+    assert.equal(seen.probes.verdict.ready, true);
+    seen.healthy = false;
+    await seen.clock.advance(1_000);
+    assert.equal(seen.probes.verdict.ready, true);
+    await seen.clock.advance(1_000);
+    assert.equal(seen.probes.verdict.ready, false);
+    assert.equal(seen.probes.verdict.alive, true, 'unready is not dead (F79)');
+  });
+  it('gives up a container after failureThreshold failures of its liveness probe, and stops asking', async () => {
+    const seen = watch({ livenessProbe: probe({ periodSeconds: 2 }) }, undefined, false);
+    await seen.clock.advance(3_900);
+    assert.equal(seen.probes.verdict.alive, true);
+    await seen.clock.advance(200);
+    assert.equal(seen.probes.verdict.alive, false);
+    await seen.clock.advance(60_000);
+    assert.equal(seen.tries.length, 3);
+    assert.equal(seen.clock.pending, 0);
+  });
+  it('holds the others back until the startup probe has passed, and gives up when it never does', async () => {
+    const seen = watch(
+      {
+        startupProbe: probe({ periodSeconds: 1, failureThreshold: 3 }),
+        livenessProbe: probe({ periodSeconds: 1 }),
+        readinessProbe: probe(),
+      },
+      undefined,
+      false,
+    );
+    await seen.clock.advance(900);
+    assert.deepEqual(seen.probes.verdict, { started: false, ready: false, alive: true });
+    seen.healthy = true;
+    await seen.clock.advance(200);
+    assert.deepEqual(seen.probes.verdict, { started: true, ready: true, alive: true });
+    seen.probes.close();
+
+    const never = watch({ startupProbe: probe({ periodSeconds: 1, failureThreshold: 3 }) }, undefined, false);
+    await never.clock.advance(6_000);
+    assert.equal(never.probes.verdict.alive, false);
+    assert.deepEqual(never.failures, ['Startup', 'Startup', 'Startup']);
+  });
+  it('goes on from what was known before', async () => {
+    const seen = watch(
+      { startupProbe: probe(), readinessProbe: probe({ periodSeconds: 1 }) },
+      { started: true, ready: true },
+      false,
+    );
+    assert.equal(seen.probes.verdict.ready, true);
+    await seen.clock.advance(1_500);
+    assert.equal(seen.probes.verdict.ready, true);
+    await seen.clock.advance(1_000);
+    assert.equal(seen.probes.verdict.ready, false);
+  });
+  it('leaves no timer behind', async () => {
+    const seen = watch({ livenessProbe: probe(), readinessProbe: probe() });
+    await seen.clock.advance(100);
+    seen.probes.close();
+    assert.equal(seen.clock.pending, 0);
+  });
+});
+
+describe('node-agent/probes: what', () => {
+  let server: Server;
+  let port: number;
+  let asked: { path: string | undefined; headers: NodeJS.Dict<string | string[]> }[];
+  before(async () => {
+    server = createHttp((request, response) => {
+      asked.push({ path: request.url, headers: request.headers });
+      const code = Number(/^\/(\d+)$/.exec(request.url ?? '')?.[1] ?? 200);
+      if (request.url === '/hang') return;
+      if (request.url === '/there') return void response.writeHead(302, { location: '/500' }).end();
+      if (request.url === '/away') return void response.writeHead(302, { location: 'http://example.invalid/' }).end();
+      if (request.url === '/loop') return void response.writeHead(302, { location: '/loop' }).end();
+      if (code === 199) return void response.socket?.end('HTTP/1.1 600 odd\r\ncontent-length: 0\r\n\r\n');
+      response.writeHead(code).end('a word about it');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    port = (server.address() as AddressInfo).port;
+  });
+  beforeEach(() => (asked = []));
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const check = newChecker({
+    exec: async (_, command) => ({
+      exitCode: command[0] === 'fail' ? 7 : 0,
+      output: '',
+      timedOut: command[0] === 'slow',
+    }),
+  });
+  const target = (): Parameters<typeof check>[1] => ({
+    containerId: 'c',
+    container: aContainer({ ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),
+    podIp: '127.0.0.1',
+  });
+  const get = (path: string, more: object = {}) =>
+    check({ httpGet: { path, port, scheme: 'HTTP', ...more } }, target(), 300);
+
+  const statuses = [
+    [200, true],
+    [204, true],
+    [302, true],
+    [399, true],
+    [400, false],
+    [404, false],
+    [500, false],
+  ] as const;
+  for (const [status, ok] of statuses) {
+    it(`HTTP ${status} is ${ok ? 'healthy' : 'unhealthy'} (F74)`, async () => {
+      const outcome = await get(`/${status}`);
+      assert.equal(outcome.ok, ok);
+      assert.match(outcome.message, new RegExp(String(status)));
+    });
+  }
+  it('a server that does not answer in time is unhealthy, and the message says so', async () => {
+    assert.match((await get('/hang')).message, /no answer from http:\/\/127\.0\.0\.1:\d+\/hang within 0\.3 s/);
+  });
+  it('follows redirects on the same host only, and not for ever', async () => {
+    assert.equal((await get('/there')).ok, false);
+    assert.equal((await get('/away')).ok, true);
+    assert.equal((await get('/loop')).ok, true);
+    assert.ok(asked.length < 20);
+  });
+  it('sends the headers that were asked for, to a port by name', async () => {
+    assert.equal((await get('/200', { port: 'http', httpHeaders: [{ name: 'X-Check', value: 'yes' }] })).ok, true);
+    assert.equal(asked[0]?.headers['x-check'], 'yes');
+    assert.match(String(asked[0]?.headers['user-agent']), /^kube-probe\//);
+    assert.match((await get('/200', { port: 'nope' })).message, /no port named "nope"/);
+  });
+  it('TCP: open is healthy, closed is not (F75)', async () => {
+    assert.equal((await check({ tcpSocket: { port } }, target(), 300)).ok, true);
+    const closed = createTcp();
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+    const { port: free } = closed.address() as AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    assert.match((await check({ tcpSocket: { port: free } }, target(), 300)).message, /ECONNREFUSED/);
+  });
+  it('exec: exit code 0 is healthy (F76)', async () => {
+    assert.equal((await check({ exec: { command: ['true'] } }, target(), 300)).ok, true);
+    assert.match((await check({ exec: { command: ['fail'] } }, target(), 300)).message, /exit code 7/);
+    assert.match((await check({ exec: { command: ['slow'] } }, target(), 300)).message, /timed out after 0\.3 s/);
+  });
+});
