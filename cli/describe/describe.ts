@@ -20,6 +20,9 @@ import {
 import { pairs, renderOutline, type Outline } from './outline.ts';
 import { describePod } from './pod.ts';
 
+/** Annotations that machines leave for machines; `get -o yaml` shows them. */
+const bookkeeping: ReadonlySet<string> = new Set([lastAppliedAnnotation, 'troupe.dev/traceparent']);
+
 /** Everything about one object in lines for a person: what it is, how it is, and what was said about it lately. */
 export async function describe<R extends Resource>(
   session: Session,
@@ -28,7 +31,7 @@ export async function describe<R extends Resource>(
 ): Promise<string[]> {
   const { metadata } = object;
   const annotations = Object.fromEntries(
-    Object.entries(metadata.annotations ?? {}).filter(([key]) => key !== lastAppliedAnnotation),
+    Object.entries(metadata.annotations ?? {}).filter(([key]) => !bookkeeping.has(key)),
   );
   const head: Outline = [
     ['Name', metadata.name],
