@@ -122,21 +122,25 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
   ];
 }
 
+const natsConfigFile = ({ dataDir }: ClusterOptions): string => join(dataDir, 'nats.conf');
+
+/** Files that parts want before they start, by path. */
+export function filesOf(options: ClusterOptions): ReadonlyMap<string, string> {
+  const { host, natsPort, dataDir } = options;
+  const lines = [
+    `listen: ${host}:${natsPort}`,
+    `http: ${host}:${natsPort + 4000}`,
+    'max_payload: 4MB # an object may have 1.5 MiB',
+    `jetstream { store_dir: ${JSON.stringify(join(dataDir, 'nats'))} }`,
+  ];
+  return new Map([[natsConfigFile(options), lines.join('\n') + '\n']]);
+}
+
 function natsPart(options: ClusterOptions): Part {
   return {
     name: 'nats',
     command: 'nats-server',
-    args: [
-      '--addr',
-      options.host,
-      '--port',
-      String(options.natsPort),
-      '--http_port',
-      String(options.natsPort + 4000),
-      '--jetstream',
-      '--store_dir',
-      join(options.dataDir, 'nats'),
-    ],
+    args: ['--config', natsConfigFile(options)],
     ready: { kind: 'http', address: `${options.host}:${options.natsPort + 4000}`, path: '/healthz' },
   };
 }

@@ -1,12 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
 import color from 'picocolors';
 import { systemClock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { apiAddress, natsUrl, partsOf, type ClusterOptions, type Part } from './layout.ts';
+import { apiAddress, filesOf, natsUrl, partsOf, type ClusterOptions, type Part } from './layout.ts';
 import { memoryOf } from './memory.ts';
 import { clusterOptions, defaultDataDir, type UpFlags } from './options.ts';
 import { obstacles } from './preflight.ts';
@@ -64,6 +64,7 @@ async function runInForeground(flags: UpFlags, withGuestbook: boolean): Promise<
     return 1;
   }
   mkdirSync(options.dataDir, { recursive: true });
+  for (const [file, text] of filesOf(options)) writeFileSync(file, text);
   if (options.ownEngine) mkdirSync(dirname(options.dockerSocket), { recursive: true, mode: 0o711 });
   return supervise(options, withGuestbook);
 }
