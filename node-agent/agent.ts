@@ -60,6 +60,8 @@ export interface AgentOptions {
   readonly leaseMs?: number;
   /** The slow net under the engine's events. */
   readonly relistMs?: number;
+  /** Whether the pods of other nodes must be reachable from here; default: yes. Nodes without real pods need no routes. */
+  readonly routes?: boolean;
 }
 
 export interface Agent {
@@ -73,6 +75,7 @@ export interface Agent {
 
 const telling: Telling = { event: () => undefined };
 const retry = { firstMs: 100, maxMs: 5_000 };
+const peersPauseMs = 100;
 
 /**
  * Starts an agent; it lasts until `signal` aborts, and then leaves every container running. It comes to work when the
@@ -164,12 +167,16 @@ class RunningAgent implements Agent {
       await this.#adopt(found);
       this.#working = true;
       this.#setEngine(undefined);
-      nodes.onChange(() => void this.#onNodes());
+      nodes.onChange(({ key }) => {
+        if (key === machine.name) void this.#takeRange();
+        else this.#peersChanged();
+      });
       pods.onChange(({ key, after }) => {
         this.#onPod(key, after);
       });
       for (const pod of pods.list()) this.#onPod(keyOf(pod), pod); // whoever came meanwhile
-      await this.#onNodes();
+      await this.#takeRange();
+      this.#peersChanged();
       void this.#relistNowAndThen();
     } catch (error) {
       if (!signal.aborted) log.error({ error }, 'the agent cannot go on');
@@ -201,23 +208,50 @@ class RunningAgent implements Agent {
     return worker;
   }
 
-  /** The node's range came, or other nodes came and went. */
-  async #onNodes(): Promise<void> {
-    const { nodes, network, machine, log } = this.#options;
+  #takingRange = false;
+  /** The node's own range has come, perhaps. */
+  async #takeRange(): Promise<void> {
+    const { nodes, network, machine, log, clock } = this.#options;
     const podCidr = nodes.get(machine.name)?.spec.podCIDR;
+    if (podCidr === undefined || podCidr === '' || network.configured || this.#takingRange) return;
+    this.#takingRange = true;
     try {
-      if (podCidr !== undefined && podCidr !== '' && !network.configured) {
-        await network.configure({ podCidr, inUse: this.#addressesInUse() });
-        await network.sweep(new Set(this.#workers.keys()));
-        log.info({ podCidr }, 'took the pod range into use');
-        for (const worker of this.#workers.values()) worker.wake();
-        this.#keeper.check();
-      }
-      await network.setPeers(peersOf(nodes, machine.name));
+      await network.configure({ podCidr, inUse: this.#addressesInUse() });
+      await network.sweep(new Set(this.#workers.keys()));
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'the pod network could not be set up; trying again');
-      this.#options.clock.after(2_000, () => void this.#onNodes());
+      clock.after(2_000, () => void this.#takeRange());
+      return;
+    } finally {
+      this.#takingRange = false;
     }
+    log.info({ podCidr }, 'took the pod range into use');
+    for (const worker of this.#workers.values()) worker.wake();
+    this.#keeper.check();
+  }
+
+  #peersWaiting = false;
+  #peersAgain = false;
+  /** Nodes come in crowds: what a moment brings is taken together, one round at a time. */
+  #peersChanged(): void {
+    const { nodes, network, machine, log, clock, signal, routes = true } = this.#options;
+    if (!routes || signal.aborted) return;
+    this.#peersAgain = this.#peersWaiting;
+    if (this.#peersWaiting) return;
+    this.#peersWaiting = true;
+    clock.after(peersPauseMs, () => {
+      network
+        .setPeers(peersOf(nodes, machine.name))
+        .catch((error: unknown) => {
+          log.warn({ error: messageOf(error) }, 'the routes to other nodes could not be set');
+        })
+        .finally(() => {
+          this.#peersWaiting = false;
+          const again = this.#peersAgain;
+          this.#peersAgain = false;
+          if (again) this.#peersChanged();
+        });
+    });
   }
 
   #addressesInUse(): ReadonlyMap<string, string> {
