@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { context, trace, type Meter, type Tracer } from '@opentelemetry/api';
-import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { trace, type Meter, type Tracer } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import type { Log } from './log.ts';
+import { carryTraces } from './trace.ts';
 
 /** What a process tells about itself: metrics, traces, health. */
 export interface Telemetry {
@@ -33,7 +33,7 @@ export interface TelemetryOptions {
 /** Starts the endpoint and the providers. Rejects when the address is taken or not ours. */
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { service, log } = options;
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  carryTraces();
   const resource = resourceFromAttributes({ 'service.name': `troupe-${service}` });
   const exporter = new PrometheusExporter({ preventServerStart: true });
   const provider = new MeterProvider({ resource, readers: [exporter] });

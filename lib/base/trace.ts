@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   context,
+  isSpanContextValid,
   trace,
   SpanStatusCode,
   type Attributes,
@@ -10,6 +11,7 @@ import {
   type SpanContext,
   type Tracer,
 } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 
 /**
  * Trace context in its W3C text form, `00-<trace>-<span>-<flags>`, which is what travels in gRPC metadata, in bus
@@ -34,10 +36,10 @@ export const formatTraceparent = (span: SpanContext): string =>
 export const newTraceparent = (): string =>
   `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
 
-/** What to send along with a call made now; undefined outside any trace. */
+/** What to send along with a call made now; undefined outside any trace (a tracer that is switched off makes spans without an id). */
 export function activeTraceparent(): string | undefined {
   const span = trace.getSpanContext(context.active());
-  return span === undefined ? undefined : formatTraceparent(span);
+  return span !== undefined && isSpanContextValid(span) ? formatTraceparent(span) : undefined;
 }
 
 /** The active context with the given trace as the parent of what follows; the active one itself when there is none. */
@@ -72,4 +74,14 @@ export function withSpan<T>(
       span.end();
     }
   });
+}
+
+/** Lets contexts follow asynchronous calls in this process; a second call changes nothing. */
+export const carryTraces = (): void =>
+  void context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+
+/** Runs `work` as the beginning of a new trace: what a person asks for in one go is one trace. */
+export function inNewTrace<T>(work: () => Promise<T>): Promise<T> {
+  carryTraces();
+  return context.with(contextOf(newTraceparent()), work);
 }
