@@ -103,10 +103,24 @@ function cleanUp(dataDir: string): void {
     if (left.length === 0) break;
     execFileSync('sleep', ['0.05']); // the kernel needs a moment; nothing else may run meanwhile
   }
+  for (let round = 0; ; round++) {
+    unmountUnder([dataDir, runDir]);
+    try {
+      rmSync(dataDir, { recursive: true, force: true });
+      rmSync(runDir, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (round === 20) throw error; // busy: a mount of a process that is ending this moment
+      execFileSync('sleep', ['0.1']);
+    }
+  }
+}
+
+function unmountUnder(folders: readonly string[]): void {
   const mounts = readFileSync('/proc/mounts', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '')
-    .filter((path) => path.startsWith(dataDir) || path.startsWith(runDir))
+    .filter((path) => folders.some((folder) => path.startsWith(folder)))
     .sort((a, b) => b.length - a.length);
   for (const path of mounts) {
     try {
@@ -115,8 +129,6 @@ function cleanUp(dataDir: string): void {
       // went with its parent
     }
   }
-  rmSync(dataDir, { recursive: true, force: true });
-  rmSync(runDir, { recursive: true, force: true });
 }
 
 /** Processes that name one of our folders in their command, and the children of such shims. */
