@@ -30,6 +30,7 @@ export interface Claim {
 export type ChangeListener = (key: Key, entry: Entry | undefined) => void;
 
 const loadPage = 2_000;
+const fileSlice = 500;
 const caughtUpTimeoutMs = 10_000;
 
 /**
@@ -213,7 +214,7 @@ export class Cache {
         seen.add(key);
         const at = addressOf(key);
         if (at === undefined) this.#claims.set(key, { value, revision: changed });
-        else this.filing(at.resource).put(at.key, withRevision(value, changed), changed, indexedOf(at.resource, value));
+        else this.filing(at.resource).load(at.key, value, changed);
       }
       afterKey = list.entries.at(-1)?.key ?? '';
       if (!list.more) break;
@@ -222,6 +223,14 @@ export class Cache {
     this.#positions.clear();
     this.#loadedRevision = revision;
     this.#arrived(revision);
+    this.#fileRest();
+  }
+
+  /** What loading left to do, in slices between which requests are served. */
+  #fileRest(): void {
+    if (this.#stop.signal.aborted) return;
+    const hasMore = [...this.#filings.values()].filter((filing) => filing.fileSome(fileSlice)).length > 0;
+    if (hasMore) setImmediate(() => this.#fileRest());
   }
 
   #dropUnseen(seen: ReadonlySet<string>): void {
@@ -268,17 +277,17 @@ export class Cache {
     }
     const { resource, key } = at;
     const filing = this.filing(resource);
+    const { revision, previous } = change;
     const before = filing.get(key)?.indexed;
-    const after = change.value === undefined ? undefined : indexedOf(resource, change.value);
-    const json = change.value === undefined ? undefined : withRevision(change.value, change.revision);
-    if (json === undefined || after === undefined) filing.remove(key);
-    else filing.put(key, json, change.revision, after);
-    this.#moved(resource, change.revision, before, after);
+    const entry = change.value === undefined ? undefined : filing.put(key, change.value, revision);
+    if (entry === undefined) filing.remove(key);
+    this.#moved(resource, revision, before, entry?.indexed);
+    // Whoever is concerned takes the bytes now: the entry may be another in a moment.
     this.#feeds.offer(
-      new ObjectChange({ resource, key, revision: change.revision, before, after, json, previous: change.previous }),
+      new ObjectChange({ resource, key, revision, before, after: entry?.indexed, json: () => entry?.json, previous }),
     );
     const listeners = this.#listeners.get(resource);
-    if (listeners !== undefined) for (const listener of listeners) listener(key, filing.get(key));
+    if (listeners !== undefined) for (const listener of listeners) listener(key, entry);
   }
 
   #moved(resource: Resource, revision: number, before: Indexed | undefined, after: Indexed | undefined): void {
@@ -315,9 +324,9 @@ function objectChangeOf(change: StoreChange): ObjectChange | undefined {
   return new ObjectChange({
     ...at,
     revision,
-    before: previous === undefined ? undefined : indexedOf(at.resource, previous),
-    after: value === undefined ? undefined : indexedOf(at.resource, value),
-    json: value === undefined ? undefined : withRevision(value, revision),
+    before: previous === undefined ? undefined : indexedOf(at.resource, at.key, previous),
+    after: value === undefined ? undefined : indexedOf(at.resource, at.key, value),
+    json: () => (value === undefined ? undefined : withRevision(value, revision)),
     previous,
   });
 }

@@ -23,7 +23,7 @@ export class ObjectChange {
   readonly revision: number;
   readonly before: Indexed | undefined;
   readonly after: Indexed | undefined;
-  readonly #json: Buffer | undefined;
+  readonly #json: () => Buffer | undefined;
   readonly #previous: Uint8Array | undefined;
   #parsedBefore: ApiObject | undefined;
   #parsedAfter: ApiObject | undefined;
@@ -36,8 +36,8 @@ export class ObjectChange {
     readonly revision: number;
     readonly before: Indexed | undefined;
     readonly after: Indexed | undefined;
-    /** As served, with the revision; undefined for a deletion. */
-    readonly json: Buffer | undefined;
+    /** As served, with the revision; made if somebody wants it. Undefined for a deletion. */
+    readonly json: () => Buffer | undefined;
     /** As stored; undefined for a creation. */
     readonly previous: Uint8Array | undefined;
   }) {
@@ -63,10 +63,10 @@ export class ObjectChange {
     return (this.#parsedBefore ??= parseObject(this.#previous ?? nothing));
   }
   #parseAfter(): ApiObject {
-    return (this.#parsedAfter ??= parseObject(this.#json ?? nothing));
+    return (this.#parsedAfter ??= parseObject(this.#serve().json));
   }
   #serve(): Served {
-    return (this.#served ??= { json: this.#json ?? nothing, revision: this.revision });
+    return (this.#served ??= { json: this.#json() ?? nothing, revision: this.revision });
   }
   /** The last state that was told, at the revision at which it stopped to be. */
   #serveDeletion(): Served {

@@ -2,16 +2,54 @@ import { makeKey, type Key } from '../../../lib/api/keys.ts';
 import type { Resource } from '../../../lib/api/kinds.ts';
 import type { Requirement } from '../../../lib/api/labels.ts';
 import type { ApiObject, Labels } from '../../../lib/api/objects.ts';
-import { extractedFields, isFiled, parseObject, type Indexed } from './indexed.ts';
+import { withRevision } from '../../../lib/api/stored.ts';
+import { extractedFields, indexedOf, isFiled, parseObject, type Indexed } from './indexed.ts';
 import type { Selecting } from './selecting.ts';
 
-/** One object: its bytes as they are served, and what it is found by. Changed in place, so that its filings stay. */
-export interface Entry {
+/**
+ * One object: its bytes, and what it is found by. Changed in place, so that its filings stay. The form that is served
+ * and the index are made when first asked for, so that loading a large state costs little more than reading it.
+ */
+export class Entry {
   readonly key: Key;
-  json: Buffer;
-  revision: number;
-  indexed: Indexed;
-  gone: boolean;
+  readonly #resource: Resource;
+  #stored: Uint8Array;
+  #revision: number;
+  #json: Buffer | undefined;
+  #indexed: Indexed | undefined;
+  /** Bytes of the stored form. */
+  size: number;
+  gone = false;
+  /** Whether it is where its labels and fields say. */
+  isFiled = false;
+
+  constructor(resource: Resource, key: Key, stored: Uint8Array, revision: number) {
+    this.#resource = resource;
+    this.key = key;
+    this.#stored = stored;
+    this.#revision = revision;
+    this.size = stored.length;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+  /** As served. The stored form is not kept beside it: it is in here, but for the revision. */
+  get json(): Buffer {
+    if (this.#json === undefined) this.#stored = this.#json = withRevision(this.#stored, this.#revision);
+    return this.#json;
+  }
+  get indexed(): Indexed {
+    return (this.#indexed ??= indexedOf(this.#resource, this.key, this.#stored));
+  }
+
+  become(stored: Uint8Array, revision: number): void {
+    this.#stored = stored;
+    this.#revision = revision;
+    this.size = stored.length;
+    this.#json = undefined;
+    this.#indexed = undefined;
+  }
 }
 
 /** Entries by a value that most often belongs to one alone. */
@@ -59,6 +97,8 @@ export class Filing {
   #sorted: Entry[] = [];
   #added: Entry[] = [];
   #gone = 0;
+  /** Loaded, but not yet filed by label and field. */
+  #unfiled: Entry[] = [];
   readonly #labels = new Map<string, ValueFiles>();
   readonly #fields = new Map<number, ValueFiles>();
   #bytes = 0;
@@ -83,35 +123,61 @@ export class Filing {
     return this.#entries.values();
   }
 
-  /** Files an object or its new state. Older revisions than the present one are for the caller to leave out. */
-  put(key: Key, json: Buffer, revision: number, indexed: Indexed): void {
-    this.#bytes += json.length;
+  /** Takes in an object while the state is loaded; `fileSome` does the rest of the work later. */
+  load(key: Key, stored: Uint8Array, revision: number): void {
+    const known = this.#entries.get(key);
+    if (known !== undefined) return void this.put(key, stored, revision);
+    this.#unfiled.push(this.#add(key, stored, revision));
+  }
+
+  /** Files up to `limit` of the objects that were loaded. True when there are more. */
+  fileSome(limit: number): boolean {
+    for (const entry of this.#unfiled.splice(-limit)) if (!entry.gone) this.#file(entry, undefined);
+    return this.#unfiled.length > 0;
+  }
+
+  /** Files an object or its new state, which must be newer; answers it. */
+  put(key: Key, stored: Uint8Array, revision: number): Entry {
     const entry = this.#entries.get(key);
     if (entry === undefined) {
-      const added: Entry = { key, json, revision, indexed, gone: false };
-      this.#entries.set(key, added);
-      this.#added.push(added);
-      this.#fileLabels(added, undefined, indexed.labels);
-      this.#fileFields(added, undefined, indexed);
-      return;
+      const added = this.#add(key, stored, revision);
+      this.#file(added, undefined);
+      return added;
     }
-    this.#bytes -= entry.json.length;
-    this.#fileLabels(entry, entry.indexed.labels, indexed.labels);
-    this.#fileFields(entry, entry.indexed, indexed);
-    entry.json = json;
-    entry.revision = revision;
-    entry.indexed = indexed;
+    this.#bytes += stored.length - entry.size;
+    const before = entry.isFiled ? entry.indexed : undefined;
+    entry.become(stored, revision);
+    if (before !== undefined) this.#file(entry, before);
+    return entry;
   }
 
   remove(key: Key): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     this.#entries.delete(key);
-    this.#bytes -= entry.json.length;
-    this.#fileLabels(entry, entry.indexed.labels, undefined);
-    this.#fileFields(entry, entry.indexed, undefined);
+    this.#bytes -= entry.size;
+    if (entry.isFiled) this.#unfile(entry);
     entry.gone = true;
     this.#gone++;
+  }
+
+  #add(key: Key, stored: Uint8Array, revision: number): Entry {
+    const entry = new Entry(this.#resource, key, stored, revision);
+    this.#entries.set(key, entry);
+    this.#added.push(entry);
+    this.#bytes += stored.length;
+    return entry;
+  }
+
+  #file(entry: Entry, before: Indexed | undefined): void {
+    entry.isFiled = true;
+    this.#fileLabels(entry, before?.labels, entry.indexed.labels);
+    this.#fileFields(entry, before, entry.indexed);
+  }
+
+  #unfile(entry: Entry): void {
+    this.#fileLabels(entry, entry.indexed.labels, undefined);
+    this.#fileFields(entry, entry.indexed, undefined);
   }
 
   /** What a selection takes, in key order, after `afterKey`, at most `limit`; and how many more there are. */
@@ -152,6 +218,7 @@ export class Filing {
       const entry = this.#entries.get(makeKey(namespace, name));
       return { candidates: entry === undefined ? [] : [entry], ordered: true };
     }
+    if (filed.length > 0 || labels.length > 0) this.fileSome(Infinity);
     let best: { readonly count: number; readonly read: () => Iterable<Entry> } | undefined;
     const offer = (count: number, read: () => Iterable<Entry>): void => {
       if (best === undefined || count < best.count) best = { count, read };

@@ -1,12 +1,16 @@
 import { fieldValue } from '../../../lib/api/fields.ts';
-import type { Resource } from '../../../lib/api/kinds.ts';
+import { splitKey, type Key } from '../../../lib/api/keys.ts';
+import { resources, type Resource } from '../../../lib/api/kinds.ts';
 import type { ApiObject, Labels } from '../../../lib/api/objects.ts';
+import { peek, wantedPaths, type Wanted } from './peek.ts';
 
 /** What is known of an object without parsing it again: enough to file and to select it. */
 export interface Indexed {
   readonly name: string;
   readonly namespace: string;
   readonly labels: Labels | undefined;
+  /** Whether its deletion has been asked for. */
+  readonly deleting: boolean;
   /** The values of `extractedFields` of the resource, in that order. */
   readonly fields: readonly string[];
 }
@@ -48,31 +52,52 @@ function share(text: string): string {
   return text;
 }
 
-function shareLabels(labels: Labels | undefined): Labels | undefined {
-  if (labels === undefined) return undefined;
-  const text = JSON.stringify(labels);
+/** The labels of a JSON text; the empty text stands for none. */
+function shareLabels(text: string): Labels | undefined {
+  if (text === '' || text === '{}') return undefined;
   const known = sharedLabels.get(text);
   if (known !== undefined) return known;
   if (sharedLabels.size >= maxShared) sharedLabels.clear();
-  const copy = Object.freeze({ ...labels });
-  sharedLabels.set(text, copy);
-  return copy;
+  const labels = Object.freeze(JSON.parse(text) as Labels);
+  sharedLabels.set(text, labels);
+  return labels;
 }
 
 export function indexObject(resource: Resource, object: ApiObject): Indexed {
-  const { name, namespace = '', labels } = object.metadata;
+  const { name, namespace = '', labels, deletionTimestamp } = object.metadata;
   const fields = extracted[resource];
   return {
     name,
     namespace: share(namespace),
-    labels: shareLabels(labels),
+    labels: labels === undefined ? undefined : shareLabels(JSON.stringify(labels)),
+    deleting: deletionTimestamp !== undefined,
     fields: fields === undefined ? none : fields.map((field) => share(fieldValue(resource, object, field))),
+  };
+}
+
+const metadataPaths = ['metadata.labels', 'metadata.deletionTimestamp'];
+const wanted = new Map<Resource, readonly Wanted[]>(
+  resources.map((resource) => [resource, wantedPaths([...metadataPaths, ...extractedFields(resource)])]),
+);
+
+/** The same as `indexObject`, from the bytes. Extracted fields are texts, for which nothing and '' are the same. */
+export function indexBytes(resource: Resource, key: Key, bytes: Uint8Array): Indexed {
+  const { namespace = '', name } = splitKey(key);
+  const fields = extractedFields(resource);
+  const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [labels = '', deletionTimestamp, ...values] = peek(json, wanted.get(resource) ?? [], fields.length + 2);
+  return {
+    name,
+    namespace: share(namespace),
+    labels: shareLabels(labels),
+    deleting: deletionTimestamp !== '',
+    fields: fields.length === 0 ? none : values.map(share),
   };
 }
 
 /**
  * What the registry knows about bytes that it has just made, so that they are not parsed again on their way through the
- * store to the cache. Bytes from elsewhere (history, another apiserver) are parsed.
+ * store to the cache. Into bytes from elsewhere (history, another apiserver) one look is taken.
  */
 const known = new WeakMap<Uint8Array, Indexed>();
 
@@ -80,8 +105,8 @@ export function rememberIndexed(resource: Resource, stored: Uint8Array, object: 
   known.set(stored, indexObject(resource, object));
 }
 
-export function indexedOf(resource: Resource, stored: Uint8Array): Indexed {
-  return known.get(stored) ?? indexObject(resource, parseObject(stored));
+export function indexedOf(resource: Resource, key: Key, stored: Uint8Array): Indexed {
+  return known.get(stored) ?? indexBytes(resource, key, stored);
 }
 
 export const parseObject = (bytes: Uint8Array): ApiObject =>

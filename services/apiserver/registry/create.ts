@@ -8,7 +8,6 @@ import { rfc3339 } from '../../../lib/base/clock.ts';
 import { alreadyExists, ApiError, invalid, notFound } from '../../../lib/base/errors.ts';
 import { traceAnnotation } from '../../../lib/base/trace.ts';
 import { storeKeyOf } from '../cache/cache.ts';
-import { parseObject } from '../cache/indexed.ts';
 import { StoreConflict, type StoreOp } from '../store/store.ts';
 import { kindOf, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
 import { nameIn, readDraft } from './drafts.ts';
@@ -94,7 +93,7 @@ function placeOf(info: KindInfo, object: MutableJson, requested: string | undefi
 export function checkNamespace(core: Core, namespace: string, info: KindInfo, name: string): void {
   const entry = core.cache.get('namespaces', namespace);
   if (entry === undefined) throw notFound('namespaces', namespace);
-  if (parseObject(entry.json).metadata.deletionTimestamp === undefined) return;
+  if (!entry.indexed.deleting) return;
   throw new ApiError(
     'Forbidden',
     `${info.resource} "${name}" is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,

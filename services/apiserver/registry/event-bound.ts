@@ -43,7 +43,7 @@ export function boundEvents(core: Core, bounds: EventBounds, log?: Log): () => v
     let excess = filing.bytes - bounds.maxBytes * keptShare;
     return oldestFirst.filter((entry) => {
       const goes = excess > 0;
-      if (goes) excess -= entry.json.length;
+      if (goes) excess -= entry.size;
       return goes;
     });
   };

@@ -63,7 +63,7 @@ async function listPast(core: Core, chosen: Selecting, { revision, afterKey, lim
   for (;;) {
     const page = await core.store.list(prefix, { limit: pastPage, afterKey: after, atRevision: revision });
     for (const { key, value, revision: changed } of page.entries) {
-      if (!matches(chosen, resource, value)) continue;
+      if (!matches(chosen, resource, keyOf(key), value)) continue;
       if (items.length >= limit) return { items, revision, continue: encode({ revision, afterKey: keyOf(after) }) };
       items.push({ json: withRevision(value, changed), revision: changed });
       after = key;
@@ -73,8 +73,8 @@ async function listPast(core: Core, chosen: Selecting, { revision, afterKey, lim
   }
 }
 
-const matches = (chosen: Selecting, resource: Resource, value: Uint8Array): boolean =>
-  chosen.matches(indexedOf(resource, value), () => parseObject(value));
+const matches = (chosen: Selecting, resource: Resource, key: Key, value: Uint8Array): boolean =>
+  chosen.matches(indexedOf(resource, key, value), () => parseObject(value));
 const keyOf = (storeKey: string): Key => addressOf(storeKey)?.key ?? '';
 
 interface Token {

@@ -10,7 +10,7 @@ interface Present {
 }
 
 /** What `batch.ts` reads of the disk: all of it is as the last transaction left it. */
-export type BatchGround = Pick<Disk, 'latest' | 'record' | 'recordsBetween'>;
+export type BatchGround = Pick<Disk, 'latest' | 'value' | 'recordsBetween'>;
 
 /**
  * Commits that will share one transaction, judged one after the other against the disk and those before them.
@@ -126,7 +126,7 @@ export class PendingBatch {
     const known = this.#present.get(key);
     if (known !== undefined) return known;
     const latest = this.#disk.latest(key);
-    const value = latest > 0 ? this.#disk.record(latest)?.value : undefined;
+    const value = latest > 0 ? this.#disk.value(latest) : undefined;
     const present = { position: Math.abs(latest), value };
     this.#present.set(key, present);
     return present;

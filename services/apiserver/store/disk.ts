@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { ApiError, isApiError, messageOf } from '../../../lib/base/errors.ts';
 import { lockFolder, type FolderLock } from './folder-lock.ts';
-import { decodeRecord, encodeRecord, positionOf, revisionOf, type LogRecord } from './log-record.ts';
+import { copyOfValue, decodeRecord, encodeRecord, positionOf, revisionOf, type LogRecord } from './log-record.ts';
 
 /** What the store as a whole has come to; written with every batch, so that it is true at every moment. */
 export interface DiskState {
@@ -88,6 +88,12 @@ export class Disk {
   record(position: number): LogRecord | undefined {
     const bytes = this.#log.getBinary(position);
     return bytes === undefined ? undefined : decodeRecord(bytes);
+  }
+
+  /** The value in a record; undefined when there is none, or a deletion. */
+  value(position: number): Uint8Array | undefined {
+    const bytes = this.#log.getBinaryFast(position); // valid until the next read: what is kept is copied
+    return bytes === undefined ? undefined : copyOfValue(bytes);
   }
 
   /** Keys from `from` on in key order, with their latest positions. */

@@ -209,9 +209,8 @@ export class LmdbStore implements Store {
       at = record?.previousPosition ?? 0;
     }
     if (at <= 0) return undefined;
-    const record = this.#disk.record(at);
-    if (record === undefined || record.deletion) return undefined;
-    return { key, value: record.value, revision: revisionOf(at) };
+    const value = this.#disk.value(at);
+    return value === undefined ? undefined : { key, value, revision: revisionOf(at) };
   }
 
   #readDisk(afterRevision: number, limit: number): readonly StoreChange[] {
@@ -219,8 +218,7 @@ export class LmdbStore implements Store {
     for (const record of this.#disk.recordsBetween(afterRevision, this.#state.revision)) {
       const { key, revision, timeMs, deletion, previousPosition } = record;
       if (changes.length >= limit && changes.at(-1)?.revision !== revision) break;
-      const before = previousPosition === 0 ? undefined : this.#disk.record(previousPosition);
-      const previous = before === undefined || before.deletion ? undefined : before.value;
+      const previous = previousPosition === 0 ? undefined : this.#disk.value(previousPosition);
       changes.push({ key, revision, timeMs, value: deletion ? undefined : record.value, previous });
     }
     return changes;

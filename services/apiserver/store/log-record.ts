@@ -46,6 +46,16 @@ export function decodeRecord(bytes: Buffer): LogRecord {
   };
 }
 
+/** The value alone, in memory of its own; undefined for a deletion. */
+export function copyOfValue(bytes: Buffer): Buffer | undefined {
+  if (bytes.readUInt8(0) === 1) return undefined;
+  const valueAt = headerBytes + bytes.readUInt16BE(21);
+  const value = Buffer.allocUnsafe(bytes.length - valueAt);
+  // A view of just these bytes: the buffer of a fast read is longer than its `length` says.
+  value.set(new Uint8Array(bytes.buffer, bytes.byteOffset + valueAt, value.length));
+  return value;
+}
+
 /** Where an operation of a commit lies in the log: one number that sorts by revision, then by place in the commit. */
 export const positionOf = (revision: number, index: number): number => revision * 1024 + index;
 export const revisionOf = (position: number): number => Math.floor(position / 1024);
