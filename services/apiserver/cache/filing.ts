@@ -12,11 +12,12 @@ import type { Selecting } from './selecting.ts';
  */
 export class Entry {
   readonly key: Key;
-  readonly #resource: Resource;
-  #stored: Uint8Array;
-  #revision: number;
-  #json: Buffer | undefined;
-  #indexed: Indexed | undefined;
+  // Not #private: the engine makes those much more slowly, and there are tens of thousands.
+  private readonly resource: Resource;
+  private stored: Uint8Array;
+  private served: Buffer | undefined;
+  private known: Indexed | undefined;
+  revision: number;
   /** Bytes of the stored form. */
   size: number;
   gone = false;
@@ -24,31 +25,28 @@ export class Entry {
   isFiled = false;
 
   constructor(resource: Resource, key: Key, stored: Uint8Array, revision: number) {
-    this.#resource = resource;
+    this.resource = resource;
     this.key = key;
-    this.#stored = stored;
-    this.#revision = revision;
+    this.stored = stored;
+    this.revision = revision;
     this.size = stored.length;
   }
 
-  get revision(): number {
-    return this.#revision;
-  }
   /** As served. The stored form is not kept beside it: it is in here, but for the revision. */
   get json(): Buffer {
-    if (this.#json === undefined) this.#stored = this.#json = withRevision(this.#stored, this.#revision);
-    return this.#json;
+    if (this.served === undefined) this.stored = this.served = withRevision(this.stored, this.revision);
+    return this.served;
   }
   get indexed(): Indexed {
-    return (this.#indexed ??= indexedOf(this.#resource, this.key, this.#stored));
+    return (this.known ??= indexedOf(this.resource, this.key, this.stored));
   }
 
   become(stored: Uint8Array, revision: number): void {
-    this.#stored = stored;
-    this.#revision = revision;
+    this.stored = stored;
+    this.revision = revision;
     this.size = stored.length;
-    this.#json = undefined;
-    this.#indexed = undefined;
+    this.served = undefined;
+    this.known = undefined;
   }
 }
 
