@@ -98,7 +98,10 @@ export function writtenUnchanged(current: Current, warnings: readonly string[] =
   };
 }
 
-/** What becomes of an object: another state, or its end. Further operations are committed with it or not at all. */
+/**
+ * What becomes of an object: another state, or its end. Further operations are committed with it or not at all; none may
+ * concern another object of the same resource, since the relay's chain of revisions knows one a commit.
+ */
 export interface Change {
   readonly next: Json;
   readonly gone?: boolean;

@@ -71,19 +71,16 @@ function happenedMs(event: Event): number {
   return Date.parse(time);
 }
 
-/** Those that changed meanwhile happened again just now: they stay. */
+/**
+ * Each in a commit of its own (they share a transaction all the same): a revision stands for one object of a resource, on which
+ * the chain of messages on the bus relies. Those that changed meanwhile happened again just now: they stay.
+ */
 async function remove(core: Core, entries: readonly Entry[]): Promise<void> {
-  const ops = entries.map(({ key, revision }) => ({ key: keyIn(key), value: undefined, ifRevision: revision }));
-  try {
-    if (ops.length > 0) await core.store.commit(ops);
-  } catch (error) {
-    if (!(error instanceof StoreConflict)) throw error;
-    const others = entries.filter((_, index) => index !== error.index);
-    if (others.length > 0)
-      await remove(
-        core,
-        others.filter((entry) => !entry.gone),
-      );
+  const deletions = entries
+    .filter((entry) => !entry.gone)
+    .map(({ key, revision }) => core.store.commit([{ key: keyIn(key), value: undefined, ifRevision: revision }]));
+  for (const result of await Promise.allSettled(deletions)) {
+    if (result.status === 'rejected' && !(result.reason instanceof StoreConflict)) throw result.reason;
   }
 }
 const keyIn = (key: Key): string => storeKeyOf('events', key);
