@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createNoopMeter, trace } from '@opentelemetry/api';
 import { isReady } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
@@ -33,6 +34,7 @@ const hollow = (nodes: number, pods: number, goal: number): BenchRow => ({
     context.say('starting the control plane');
     const cluster = await BenchCluster.start({ nats: true });
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     const client = cluster.client(2);
     const bus = connectBus({ servers: [cluster.nats], name: 'hollow', cluster: 'bench', log: silentLog });
     try {
@@ -75,7 +77,9 @@ const hollow = (nodes: number, pods: number, goal: number): BenchRow => ({
           dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
           tracer: trace.getTracer('bench'),
           check: async () => ({ ok: true, message: '' }),
+          routes: false,
           heartbeatMs: 1_000,
+          leaseMs: 0,
         });
         if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
       }

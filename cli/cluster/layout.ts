@@ -148,10 +148,17 @@ function natsPart(options: ClusterOptions): Part {
 /** A Docker engine of the cluster's own. Pods' networks are ours, so it needs no bridge and no rules. */
 function enginePart(options: ClusterOptions): Part {
   const folder = join(options.dataDir, 'docker');
+  const containerdPid = join(engineRunDir(options.dataDir), 'exec/containerd/containerd.pid');
   return {
     name: 'docker',
-    command: 'dockerd',
+    command: 'sh',
     args: [
+      // After a kill -9 the engine would wait for a containerd that is dead but still has its pid file.
+      ...[
+        '-c',
+        'grep -qs containerd "/proc/$(cat "$0" 2>/dev/null)/cmdline" || rm -f "$0"; exec dockerd "$@"',
+        containerdPid,
+      ],
       ...[
         '--host',
         `unix://${options.dockerSocket}`,
