@@ -3,9 +3,9 @@ import { makeKey } from '../../../lib/api/keys.ts';
 import type { Binding, PodCondition, PodStatus } from '../../../lib/api/objects.ts';
 import { withCondition } from '../../../lib/api/pods.ts';
 import { ApiError, conflict } from '../../../lib/base/errors.ts';
-import { annotate } from './create.ts';
 import { metadataOf, rewrite, type Change, type Core, type Current } from './core.ts';
 import type { WriteOptions, Written } from './registry.ts';
+import { annotate } from './tracing.ts';
 
 /**
  * `Registry.bind`: the one way by which a pod gets its node, once (F53). Binding it again to the same node changes

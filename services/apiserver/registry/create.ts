@@ -6,13 +6,13 @@ import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
 import { validateCreate } from '../../../lib/api/validation/index.ts';
 import { rfc3339 } from '../../../lib/base/clock.ts';
 import { alreadyExists, ApiError, invalid, notFound } from '../../../lib/base/errors.ts';
-import { traceAnnotation } from '../../../lib/base/trace.ts';
 import { storeKeyOf } from '../cache/cache.ts';
 import { StoreConflict, type StoreOp } from '../store/store.ts';
 import { kindOf, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
 import { nameIn, readDraft } from './drafts.ts';
 import { generatedName, maxNameTries } from './names.ts';
 import type { WriteOptions, Written } from './registry.ts';
+import { annotate, isTraced } from './tracing.ts';
 
 /**
  * `Registry.create`. AlreadyExists when the name is taken; NotFound or Forbidden when the namespace is not there or is being deleted;
@@ -135,17 +135,6 @@ function prepare(core: Core, { info, object, namespace, traceparent }: Placed): 
   if (info.hasStatus && info.resource !== 'nodes') delete object['status'];
   if (traceparent !== undefined && isTraced(info.resource)) annotate(object, traceparent, false);
   applyDefaults(info.resource, object);
-}
-
-/** Leases and Events are told all the time and lead to nothing else: a trace through them explains nothing. */
-export const isTraced = (resource: Resource): boolean => resource !== 'leases' && resource !== 'events';
-
-/** Keeps the trace with the object. What a controller copied from the owner stays unless `replace`. */
-export function annotate(object: MutableJson, traceparent: string, replace: boolean): void {
-  const metadata = metadataOf(object);
-  const annotations = (metadata['annotations'] ?? {}) as MutableJson;
-  if (!replace && annotations[traceAnnotation] !== undefined) return;
-  metadata['annotations'] = { ...annotations, [traceAnnotation]: traceparent };
 }
 
 function check(resource: Resource, object: MutableJson): void {

@@ -6,7 +6,7 @@ import { kindOf, rewrite, type Core } from './core.ts';
 import { expectedRevision, readDraft } from './drafts.ts';
 import type { SubresourceOption, WriteOptions, Written } from './registry.ts';
 import { patchScale } from './scale.ts';
-import { checkHasStatus, nextObject, nextStatus } from './update.ts';
+import { checkHasStatus, nextObject, nextStatus } from './next.ts';
 
 /**
  * `Registry.patch`: a JSON merge patch (RFC 7386). Applied to what is there now, as often as it takes, unless it names a

@@ -9,7 +9,7 @@ import { parseObject } from '../cache/indexed.ts';
 import { rewrite, type Core } from './core.ts';
 import { expectedRevision } from './drafts.ts';
 import type { Served, WriteOptions, Written } from './registry.ts';
-import { nextObject } from './update.ts';
+import { nextObject } from './next.ts';
 
 type Kind = KindInfo & { readonly resource: Resource };
 
