@@ -1,5 +1,14 @@
 import { applyDefaults, keepAssigned } from '../../../lib/api/defaults/index.ts';
-import { asObject, isAbsent, listAt, objectAt, sameJson, type Json, type MutableJson } from '../../../lib/api/json.ts';
+import {
+  asObject,
+  isAbsent,
+  listAt,
+  objectAt,
+  objectsAt,
+  sameJson,
+  type Json,
+  type MutableJson,
+} from '../../../lib/api/json.ts';
 import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
 import { validateStatusUpdate, validateUpdate } from '../../../lib/api/validation/index.ts';
 import { ApiError, conflict, invalid } from '../../../lib/base/errors.ts';
@@ -29,6 +38,7 @@ export function nextObject(
     if (previous['status'] === undefined) delete next['status'];
     else next['status'] = previous['status'];
   }
+  if (resource === 'services') dropOutgrown(next, previous);
   applyDefaults(resource, next);
   keepAssigned(resource, next, previous);
   if (resource === 'namespaces') keepNamespaceFinalizers(next, previous);
@@ -124,4 +134,26 @@ function keepNamespaceFinalizers(next: MutableJson, previous: Json): void {
   const finalizers = ending ? held.filter((finalizer) => wanted.includes(finalizer)) : held;
   const { finalizers: _, ...spec } = asObject(next['spec']);
   next['spec'] = finalizers.length === 0 ? spec : { ...spec, finalizers: [...finalizers] };
+}
+
+/**
+ * A Service that changes its type need not say that it gives up what only the old type has: addresses when it becomes a mere
+ * name, node ports when it is no longer reached by nodes. Only what is still as it was assigned is taken for meant so.
+ */
+function dropOutgrown(next: MutableJson, previous: Json): void {
+  const [spec, before] = [asObject(next['spec']), objectAt(previous, 'spec')];
+  const type = spec['type'];
+  if (type === before['type'] || isAbsent(before['type'])) return;
+  const kept: MutableJson = { ...spec };
+  if (type === 'ExternalName' && sameJson(spec['clusterIP'], before['clusterIP'])) {
+    delete kept['clusterIP'];
+    delete kept['clusterIPs'];
+  }
+  if ((type === 'ClusterIP' || type === 'ExternalName') && Array.isArray(spec['ports'])) {
+    const assigned = new Set(objectsAt(before, 'ports').map((port) => port['nodePort']));
+    kept['ports'] = objectsAt(spec, 'ports').map(({ nodePort, ...port }) =>
+      assigned.has(nodePort) ? port : { ...port, nodePort },
+    );
+  }
+  next['spec'] = kept;
 }

@@ -1,4 +1,4 @@
-import { statfsSync } from 'node:fs';
+import { chmodSync, closeSync, fsyncSync, openSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { ApiError, isApiError, messageOf } from '../../../lib/base/errors.ts';
@@ -60,6 +60,8 @@ export class Disk {
       });
       this.#log = this.#env.openDB<Buffer, number>({ name: 'log', encoding: 'binary', cache: false });
       this.#keys = this.#env.openDB<number, string>({ name: 'keys', encoding: 'ordered-binary', cache: false });
+      chmodSync(join(folder, 'state.mdb'), 0o600); // Secrets are in it
+      makeNameDurable(folder);
     } catch (error) {
       this.#lock.release();
       throw new ApiError('ServiceUnavailable', `cannot open the state in ${folder}: ${messageOf(error)}`);
@@ -167,3 +169,10 @@ export class Disk {
  * that is full for everything else: LMDB copies the pages it changes before it frees any.
  */
 export const spaceNeeded = (ops: number, bytes: number): number => 2 * bytes + ops * 16_384 + 2 ** 20;
+
+/** A new file is safe from a power cut only when the folder that names it is on the disk too. */
+function makeNameDurable(folder: string): void {
+  const handle = openSync(folder, 'r');
+  fsyncSync(handle);
+  closeSync(handle);
+}

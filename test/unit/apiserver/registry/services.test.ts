@@ -120,6 +120,21 @@ describe('apiserver/registry services', () => {
     assert.notEqual(back.spec.clusterIP, before.spec.clusterIP);
   });
 
+  it('give up by themselves what only their old type had', async () => {
+    const subject = await aRegistry(small);
+    const { registry } = subject;
+    const before = await create(subject, 'a', { type: 'NodePort' });
+    const type = async (spec: object): Promise<Seen> =>
+      objectOf(await registry.patch('services', 'default/a', { spec }, {}));
+    const inside = await type({ type: 'ClusterIP' });
+    assert.equal(inside.spec.clusterIP, before.spec.clusterIP);
+    assert.equal(inside.spec.ports[0].nodePort, undefined);
+    await create(subject, 'b', { type: 'NodePort', ports: [{ port: 80, nodePort: before.spec.ports[0].nodePort }] });
+    const name = await type({ type: 'ExternalName', externalName: 'example.com' });
+    assert.equal(name.spec.clusterIP, undefined);
+    assert.match((await type({ type: 'LoadBalancer', externalName: null })).spec.clusterIP, /^10\.0\.0\./);
+  });
+
   it('do not hand on a released address for ten minutes, unless it is asked for or nothing else is left', async () => {
     const picks: number[] = [];
     const subject = await aRegistry({ ...small, random: () => picks[0] ?? 0.3 });
