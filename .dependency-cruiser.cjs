@@ -4,7 +4,10 @@ const below = (from, ...to) => ({
   severity: 'error',
   comment: `${from} may import only from ${['itself', ...to].join(', ')}`,
   from: { path: `^${from}/` },
-  to: { path: '^(lib|services|node-agent|cli|test|bench|examples)/', pathNot: [`^${from}/`, ...to.map((t) => `^${t}/`)] },
+  to: {
+    path: '^(lib|services|node-agent|cli|test|bench|examples)/',
+    pathNot: [`^${from}/`, ...to.map((t) => `^${t}/`)],
+  },
 });
 const lib = ['lib/base', 'lib/api', 'lib/bus', 'lib/client', 'lib/view', 'lib/controller'];
 module.exports = {

@@ -25,28 +25,53 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
-      'no-restricted-imports': ['error', { paths: doors.flatMap((d) => d.packages).map((name) => ({ name, message: 'Only its own folder imports this package; use that folder\'s interface.' })) }],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: doors
+            .flatMap((d) => d.packages)
+            .map((name) => ({
+              name,
+              message: "Only its own folder imports this package; use that folder's interface.",
+            })),
+        },
+      ],
       eqeqeq: 'error',
     },
   },
   ...doors.map(({ packages, only }) => ({
     files: [`${only}/**/*.ts`],
     rules: {
-      'no-restricted-imports': ['error', { paths: doors.filter((d) => d.only !== only).flatMap((d) => d.packages).filter((p) => !packages.includes(p)).map((name) => ({ name })) }],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: doors
+            .filter((d) => d.only !== only)
+            .flatMap((d) => d.packages)
+            .filter((p) => !packages.includes(p))
+            .map((name) => ({ name })),
+        },
+      ],
     },
   })),
   {
     files: decisions,
     rules: {
-      'no-restricted-properties': ['error',
+      'no-restricted-properties': [
+        'error',
         { object: 'Date', property: 'now', message: 'A decision takes the time as an argument.' },
         { object: 'Math', property: 'random', message: 'A decision takes its randomness as an argument.' },
-        { object: 'process', property: 'env', message: 'A decision takes its configuration as an argument.' }],
+        { object: 'process', property: 'env', message: 'A decision takes its configuration as an argument.' },
+      ],
     },
   },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'],
-    rules: { 'no-restricted-imports': 'off', '@typescript-eslint/no-unsafe-assignment': 'off', '@typescript-eslint/no-unsafe-member-access': 'off' },
+    rules: {
+      'no-restricted-imports': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+    },
   },
   { files: ['**/*.js'], ...tseslint.configs.disableTypeChecked },
 );

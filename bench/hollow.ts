@@ -13,7 +13,7 @@ import { newFakeStorage } from '../node-agent/pod-storage.ts';
 import { newFakeRuntime } from '../node-agent/runtime/fake-runtime.ts';
 import { newStatusWriter } from '../node-agent/status-writer.ts';
 import { memoryOf } from '../cli/cluster/memory.ts';
-import { BenchCluster, benchPod } from './support.ts';
+import { BenchCluster, benchPod, cpuSeconds } from './support.ts';
 import type { BenchRow } from './row.ts';
 
 const cidr = '10.0.0.0/8';
@@ -39,7 +39,7 @@ const hollow = (nodes: number, pods: number, goal: number): BenchRow => ({
     const bus = connectBus({ servers: [cluster.nats], name: 'hollow', cluster: 'bench', log: silentLog });
     try {
       const reach = ['--apiserver', cluster.server, '--nats', cluster.nats];
-      const pids = await Promise.all(
+      await Promise.all(
         loops.map((name) =>
           cluster.service(name, name === 'node-controller' ? [...reach, '--cluster-cidr', cidr] : reach),
         ),
@@ -95,23 +95,25 @@ const hollow = (nodes: number, pods: number, goal: number): BenchRow => ({
 
       context.say(`one ReplicationController of ${pods}`);
       const { metadata: _, ...template } = benchPod('template') as unknown as { metadata: object; spec: object };
+      const parts = [...cluster.pids, ['agents', process.pid] as const];
+      const before = parts.map(([, pid]) => cpuSeconds(pid));
       const created = performance.now();
       await client.create('replicationcontrollers', {
         metadata: { name: 'bench', namespace: 'default' },
         spec: { replicas: pods, template: { metadata: { labels: { app: 'bench' } }, spec: template.spec } },
-      } as never);
+      });
       const bound = await counted(views.pods, pods, (pod) => pod.spec.nodeName !== undefined, created);
       const ready = await counted(views.pods, pods, isReady, created);
-      const megabytes = Object.fromEntries(loops.map((name, i) => [`${name} MB`, (memoryOf(pids[i] ?? 0) ?? 0) / 1e6]));
-      return {
-        value: (pods / bound) * 1000,
-        extra: {
-          'ready pods/s': (pods / ready) * 1000,
-          's to all bound': bound / 1000,
-          's to all ready': ready / 1000,
-          ...megabytes,
-        },
+      const figures = parts.flatMap(([name, pid], i) => [
+        [`${name} cpu s`, cpuSeconds(pid) - (before[i] ?? 0)],
+        [`${name} MB`, (memoryOf(pid) ?? 0) / 1e6],
+      ]);
+      const extra = {
+        'ready pods/s': (pods / ready) * 1000,
+        's to all bound': bound / 1000,
+        's to all ready': ready / 1000,
       };
+      return { value: (pods / bound) * 1000, extra: { ...extra, ...Object.fromEntries(figures) } };
     } finally {
       stop.abort(new Error('done'));
       client.close();

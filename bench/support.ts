@@ -14,6 +14,8 @@ export class BenchCluster {
   readonly #children: ChildProcess[] = [];
   #nats: NatsServer | undefined;
   server = '';
+  /** Process ids by part. */
+  readonly pids = new Map<string, number>();
 
   get nats(): string {
     return this.#nats?.url ?? '';
@@ -49,6 +51,7 @@ export class BenchCluster {
       what: `${name} to start`,
     });
     if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}: ${said}`);
+    this.pids.set(name, child.pid ?? 0);
     return child.pid ?? 0;
   }
 

@@ -32,7 +32,9 @@ await build({
   legalComments: 'none',
   logLevel: 'warning',
   // CommonJS dependencies ask for node's own modules through require.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   // lmdb is native; the span exporter is loaded only where it is configured.
   external: ['lmdb', 'pino-pretty', '@opentelemetry/sdk-trace-base', '@opentelemetry/exporter-trace-otlp-http'],
   plugins: [
@@ -40,10 +42,18 @@ await build({
       // dockerode can reach a daemon over ssh; we never do, and these two would need a compiler. grpc-js loads .proto files only when asked to.
       name: 'leave-out-ssh',
       setup(builder) {
-        builder.onResolve({ filter: /^(ssh2|cpu-features|@grpc\/proto-loader)$/ }, (args) => ({ path: args.path, namespace: 'left-out' }));
-        builder.onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: 'export default {};', loader: 'js' }));
+        builder.onResolve({ filter: /^(ssh2|cpu-features|@grpc\/proto-loader)$/ }, (args) => ({
+          path: args.path,
+          namespace: 'left-out',
+        }));
+        builder.onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({
+          contents: 'export default {};',
+          loader: 'js',
+        }));
       },
     },
   ],
 });
-console.log(`built ${Object.keys(entries).join(', ')} into dist/ in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+console.log(
+  `built ${Object.keys(entries).join(', ')} into dist/ in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+);

@@ -262,20 +262,17 @@ interface Page {
 
 /** The entries as JSON, over a connection of its own so that each call may reach another pod. */
 const entries = (host: string): Promise<Page> => entriesAt(host, 80);
-function entriesAt(host: string, port = 8080): Promise<Page> {
-  return new Promise((resolve, reject) => {
+async function entriesAt(host: string, port = 8080): Promise<Page> {
+  const text = await new Promise<string>((resolve, reject) => {
     get({ host, port, path: '/entries', agent: false, timeout: 5_000 }, (answer) => {
-      let text = '';
-      answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      let body = '';
+      answer.on('data', (chunk: Buffer) => (body += chunk.toString()));
       answer.on('end', () => {
-        try {
-          resolve(JSON.parse(text) as Page);
-        } catch (error) {
-          reject(error);
-        }
+        resolve(body);
       });
     }).on('error', reject);
   });
+  return JSON.parse(text) as Page;
 }
 
 function post(host: string, text: string): Promise<boolean> {
