@@ -3,12 +3,11 @@ import { newLog } from '../../lib/base/log.ts';
 import { keyOf } from '../../lib/api/keys.ts';
 import { diff } from '../../services/proxy/diff.ts';
 import { NftablesRules } from '../../services/proxy/nftables.ts';
-import { compile, emptyTable, type PieceCache, type ProxyTable } from '../../services/proxy/table.ts';
+import { compile, emptyTable, partOf, recompile, type CompiledTable } from '../../services/proxy/table.ts';
 import { aService, anEndpoints } from '../../test/support/builders.ts';
 import { serveRequests } from '../../test/support/netns-requests.ts';
 
 /** Many services in the kernel of a network of its own, one of whose endpoints changes again and again. */
-const cache: PieceCache = new WeakMap();
 const log = newLog('bench', { level: 'silent' });
 const rules = new NftablesRules({
   ...{ table: 'troupe_bench', clusterCidr: '10.128.0.0/9', drainMs: 60_000, log },
@@ -26,10 +25,11 @@ serveRequests({
     const endpoints = new Map(
       services.map((service, i) => [keyOf(service), anEndpoints({ name: `s${i}`, ips: ips(i, 0) })]),
     );
-    const compiled = (): ProxyTable => compile(services, (key) => endpoints.get(key), { nodeName: 'n1', cache });
+    const byKey = new Map(services.map((service) => [keyOf(service), service]));
+    const snapshot = { service: (key: string) => byKey.get(key), endpoints: (key: string) => endpoints.get(key) };
 
     let begun = performance.now();
-    let table = compiled();
+    let table: CompiledTable = compile(services, snapshot.endpoints, 'n1');
     await rules.replaceAll(table);
     const wholeMs = performance.now() - begun;
 
@@ -41,8 +41,10 @@ serveRequests({
       const list = ips(n - (n % 2), 0).slice(i % 2);
       begun = performance.now();
       endpoints.set(`default/${name}`, anEndpoints({ name, ips: list }));
-      const next = compiled();
-      await rules.apply(table, next, diff(table, next));
+      const keys = [`default/${name}`];
+      const next = recompile(table, keys, snapshot, 'n1');
+      if (next === undefined) throw new Error('two services claim the same address');
+      await rules.apply(table, next, diff(partOf(table, keys), partOf(next, keys)));
       timesMs.push(performance.now() - begun);
       table = next;
     }

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createConnection } from 'node:net';
 import type { Upstream } from './upstreams.ts';
-import { isTruncated, questionEnd, writeQuery, type Query } from './wire.ts';
+import { isTruncated, questionEnd, type Query } from './wire.ts';
+import { writeQuery } from './wire-write.ts';
 
 /**
  * Asks one server one question and resolves to its answer, over TCP when it does not fit a datagram. Rejects when none that belongs to the

@@ -4,7 +4,8 @@ import type { Log } from '../../lib/base/log.ts';
 import { meantBy } from './completion.ts';
 import type { Forwarder, Stored } from './forwarder.ts';
 import { rcodes, typeName, typeNumbers, type DnsRecord, type Rcode } from './records.ts';
-import { addressRecords, rcodeOf, readdress, writeQuestion, writeResponse, type Query } from './wire.ts';
+import { addressRecords, rcodeOf, type Query } from './wire.ts';
+import { readdress, writeQuestion, writeResponse } from './wire-write.ts';
 import type { Lookup, Zone } from './zone.ts';
 
 export interface ResolverOptions {

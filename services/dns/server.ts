@@ -2,7 +2,8 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/base/log.ts';
 import type { Resolver } from './resolver.ts';
-import { fit, readQuery, writeError } from './wire.ts';
+import { readQuery } from './wire.ts';
+import { fit, writeError } from './wire-write.ts';
 
 export interface DnsServerOptions {
   readonly resolver: Resolver;

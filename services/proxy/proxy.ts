@@ -1,14 +1,15 @@
 import type { Meter, Tracer } from '@opentelemetry/api';
+import type { Key } from '../../lib/api/keys.ts';
 import type { Endpoints, Service } from '../../lib/api/objects.ts';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 import { traceAnnotation, withSpan } from '../../lib/base/trace.ts';
 import type { Change, View } from '../../lib/view/view.ts';
-import { countChanges, diff } from './diff.ts';
+import { countChanges, diff, type TableChanges } from './diff.ts';
 import { proxyMetrics } from './metrics.ts';
 import type { Programmed, TrafficRules } from './rules.ts';
-import { compile, emptyTable, type CompileOptions, type ProxyTable } from './table.ts';
+import { compile, emptyTable, partOf, recompile, type CompiledTable, type ProxyTable } from './table.ts';
 
 export interface ProxyOptions {
   readonly services: View<Service>;
@@ -42,8 +43,11 @@ const checkShare = 1 / 50;
 export class Proxy {
   readonly #o: ProxyOptions;
   readonly #metrics;
-  readonly #compile: Required<CompileOptions>;
+  /** What is in effect, unless `#unknown`. */
   #table: ProxyTable = emptyTable;
+  /** The latest compile, and the services and endpoints that have changed since. */
+  #compiled: CompiledTable | undefined;
+  #touched = new Set<Key>();
   /** What the rules hold is not known: write all of it. */
   #unknown = true;
   #changed = false;
@@ -59,7 +63,6 @@ export class Proxy {
 
   constructor(options: ProxyOptions) {
     this.#o = options;
-    this.#compile = { nodeName: options.nodeName, cache: new WeakMap() };
     this.#metrics = proxyMetrics(options.meter, options.rules.name, () => ({
       table: this.#table,
       programmed: this.#programmed,
@@ -102,6 +105,7 @@ export class Proxy {
   #hear(kind: 'services' | 'endpoints', change: Change<Service | Endpoints>): void {
     const object = change.after ?? change.before;
     if (object !== undefined) this.#note(kind, object);
+    this.#touched.add(change.key);
     this.#traceparent = change.after?.metadata.annotations?.[traceAnnotation] ?? this.#traceparent;
     this.#wake();
   }
@@ -144,8 +148,7 @@ export class Proxy {
     this.#changed = false;
     this.#waitingSinceMs = this.#traceparent = undefined;
 
-    const next = compile(this.#o.services.list(), (key) => this.#o.endpoints.get(key), this.#compile);
-    const changes = diff(this.#table, next);
+    const { next, changes } = this.#next();
     const count = countChanges(changes);
     if (this.#unknown || count > 0) {
       await withSpan(tracer, 'proxy sync', { traceparent, attributes: { changes: count } }, async () =>
@@ -165,12 +168,29 @@ export class Proxy {
     for (const listener of this.#onProgrammed) listener(revisions);
   }
 
+  /** The table as it should be now, and what leads there from the one before. */
+  #next(): { readonly next: CompiledTable; readonly changes: TableChanges } {
+    const { services, endpoints, nodeName } = this.#o;
+    const keys = this.#touched;
+    const before = this.#compiled;
+    this.#touched = new Set();
+    const snapshot = { service: (key: Key) => services.get(key), endpoints: (key: Key) => endpoints.get(key) };
+    const partial = before && recompile(before, keys, snapshot, nodeName);
+    const next = partial ?? compile(services.list(), snapshot.endpoints, nodeName);
+    this.#compiled = next;
+    const changes =
+      before === undefined || partial === undefined || this.#unknown
+        ? diff(this.#table, next)
+        : diff(partOf(before, keys), partOf(next, keys));
+    return { next, changes };
+  }
+
   /** Compiles without memory, compares with what was programmed and with what is in effect. */
   async #check(): Promise<void> {
     const { clock, rules, log } = this.#o;
     this.#checkDue = false;
     const start = clock.monotonic();
-    const fresh = compile(this.#o.services.list(), (key) => this.#o.endpoints.get(key), { nodeName: this.#o.nodeName });
+    const fresh = compile(this.#o.services.list(), (key) => this.#o.endpoints.get(key), this.#o.nodeName);
     const stale = countChanges(diff(this.#table, fresh));
     const differences = await rules.differences(this.#table);
     const tookMs = clock.monotonic() - start;
@@ -178,6 +198,7 @@ export class Proxy {
     if (stale + differences.length > 0) {
       log.warn({ differences, stale }, 'the rules were not as they should be; writing all of them anew');
       this.#unknown = true;
+      this.#compiled = undefined;
       this.#wake();
     }
     this.#planCheck(tookMs);

@@ -21,7 +21,7 @@ interface Snapshot {
 
 const compiled = ({ services, endpoints }: Snapshot): ProxyTable => {
   const byName = new Map(endpoints.map((each) => [`${each.metadata.namespace}/${each.metadata.name}`, each]));
-  return compile(services, (key) => byName.get(key), { nodeName: 'n1' });
+  return compile(services, (key) => byName.get(key), 'n1');
 };
 const own = (): TrafficRules => {
   if (rules === undefined) throw new Error('not made yet');

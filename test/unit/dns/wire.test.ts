@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import dnsPacket from 'dns-packet';
 import fc from 'fast-check';
-import {
-  fit,
-  readQuery,
-  recordsOf,
-  writeQuery,
-  writeQuestion,
-  writeResponse,
-  type Query,
-} from '../../../services/dns/wire.ts';
+import { readQuery, recordsOf, type Query } from '../../../services/dns/wire.ts';
+import { fit, writeQuery, writeQuestion, writeResponse } from '../../../services/dns/wire-write.ts';
 import type { DnsRecord } from '../../../services/dns/records.ts';
 
 const ask = (name: string, extra: Partial<dnsPacket.Packet> = {}): Buffer =>

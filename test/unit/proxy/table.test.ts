@@ -3,16 +3,19 @@ import fc from 'fast-check';
 import type { Endpoints, Service } from '../../../lib/api/objects.ts';
 import { keyOf } from '../../../lib/api/keys.ts';
 import { diff, isEmpty, lostBackends, type TableChanges } from '../../../services/proxy/diff.ts';
-import { compile, frontendKey, type PieceCache, type ProxyTable } from '../../../services/proxy/table.ts';
+import {
+  compile,
+  frontendKey,
+  partOf,
+  recompile,
+  type CompiledTable,
+  type ProxyTable,
+} from '../../../services/proxy/table.ts';
 import { aService, anEndpoints, type ServiceOptions } from '../../support/builders.ts';
 
-const tableOf = (
-  services: readonly Service[],
-  endpoints: readonly Endpoints[] = [],
-  cache?: PieceCache,
-): ProxyTable => {
+const tableOf = (services: readonly Service[], endpoints: readonly Endpoints[] = []): CompiledTable => {
   const byKey = new Map(endpoints.map((each) => [keyOf(each), each]));
-  return compile(services, (key) => byKey.get(key), { nodeName: 'n1', ...(cache && { cache }) });
+  return compile(services, (key) => byKey.get(key), 'n1');
 };
 /** The table in lines: `frontend -> target [backends]`, with what is special about the target. */
 const lines = (table: ProxyTable): string[] =>
@@ -150,46 +153,78 @@ describe('proxy/diff', () => {
   });
   const state = fc.uniqueArray(shape, { selector: ({ name }) => name, maxLength: 3 });
   type State = typeof state extends fc.Arbitrary<infer S> ? S : never;
-  const compiled = (shapes: State, cache?: PieceCache): ProxyTable =>
-    tableOf(
-      shapes.map(({ name, clusterIP, port, nodePort, affinity }) =>
-        aService({
-          name,
-          clusterIP,
-          ports: [{ port, ...(nodePort !== undefined && { nodePort }) }],
-          spec: {
-            ...(nodePort !== undefined && { type: 'NodePort' as const }),
-            ...(affinity && { sessionAffinity: 'ClientIP' as const }),
+  const objects = (shapes: State): readonly [Service[], Endpoints[]] => [
+    shapes.map(({ name, clusterIP, port, nodePort, affinity }) =>
+      aService({
+        name,
+        clusterIP,
+        ports: [{ port, ...(nodePort !== undefined && { nodePort }) }],
+        spec: {
+          ...(nodePort !== undefined && { type: 'NodePort' as const }),
+          ...(affinity && { sessionAffinity: 'ClientIP' as const }),
+        },
+      }),
+    ),
+    shapes.map(({ name, hosts }) =>
+      anEndpoints({
+        name,
+        subsets: [
+          {
+            addresses: hosts.map((n) => ({ ip: `10.244.0.${n}`, nodeName: `n${n % 2}` })),
+            ports: [{ port: 8080, protocol: 'TCP' }],
           },
-        }),
-      ),
-      shapes.map(({ name, hosts }) =>
-        anEndpoints({
-          name,
-          subsets: [
-            {
-              addresses: hosts.map((n) => ({ ip: `10.244.0.${n}`, nodeName: `n${n % 2}` })),
-              ports: [{ port: 8080, protocol: 'TCP' }],
-            },
-          ],
-        }),
-      ),
-      cache,
-    );
+        ],
+      }),
+    ),
+  ];
+  const compiled = (shapes: State): CompiledTable => tableOf(...objects(shapes));
 
   it('leads from any table to any other, and changes nothing where nothing changed', () => {
     fc.assert(
-      fc.property(fc.array(state, { minLength: 2, maxLength: 5 }), (states) => {
-        const cache: PieceCache = new WeakMap();
-        let before = compiled(states[0] ?? [], cache);
-        for (const next of states.slice(1)) {
-          const after = compiled(next, cache);
-          assert.deepEqual(plain(applied(before, diff(before, after))), plain(after));
-          assert(isEmpty(diff(after, compiled(next))));
-          before = after;
+      fc.property(state, state, (a, b) => {
+        const [before, after] = [compiled(a), compiled(b)];
+        assert.deepEqual(plain(applied(before, diff(before, after))), plain(after));
+        assert(isEmpty(diff(after, compiled(b))));
+      }),
+    );
+  });
+
+  it('costs only what changed: recompiling some services equals compiling all, and so do its changes', () => {
+    fc.assert(
+      fc.property(fc.array(state, { minLength: 2, maxLength: 6 }), (states) => {
+        let before = compiled(states[0] ?? []);
+        for (const shapes of states.slice(1)) {
+          const [services, endpoints] = objects(shapes).map((list) => new Map(list.map((each) => [keyOf(each), each])));
+          const keys = ['default/a', 'default/b', 'default/c'];
+          const snapshot = {
+            service: (key: string) => services?.get(key) as Service | undefined,
+            endpoints: (key: string) => endpoints?.get(key) as Endpoints | undefined,
+          };
+          const whole = compiled(shapes);
+          const after = recompile(before, keys, snapshot, 'n1');
+          assert.equal(after === undefined, before.conflicts.length + whole.conflicts.length > 0);
+          if (after !== undefined) {
+            assert.deepEqual(plain(after), plain(whole));
+            const changes = diff(partOf(before, keys), partOf(after, keys));
+            assert.deepEqual(plain(applied(before, changes)), plain(whole));
+          }
+          before = after ?? whole;
         }
       }),
     );
+  });
+
+  it('keeps what did not change as the same objects', () => {
+    const services = new Map([
+      ['default/a', aService({ name: 'a' })],
+      ['default/b', aService({ name: 'b', clusterIP: '10.96.0.9' })],
+    ]);
+    const before = tableOf([...services.values()]);
+    const snapshot = { service: (key: string) => services.get(key), endpoints: () => undefined };
+    const after = recompile(before, ['default/b'], snapshot, 'n1');
+    assert.equal(after?.targets.get('default/a/tcp/80'), before.targets.get('default/a/tcp/80'));
+    assert.equal(after?.targets.get('default/b/tcp/80'), before.targets.get('default/b/tcp/80'));
+    assert.equal(after?.local, before.local);
   });
 
   it('names exactly the pairs of frontend and backend that are gone', () => {
