@@ -87,7 +87,11 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
     service('endpoints-controller', reach),
     service('node-controller', [...reach, '--cluster-cidr', options.clusterCidr]),
     service('garbage-collector', reach),
-    service('dns', [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns]),
+    service(
+      'dns',
+      [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns],
+      '--cleanup',
+    ),
     service(
       'proxy',
       [

@@ -243,6 +243,16 @@ describe('e2e/guestbook', function () {
     assert.equal(await cluster.interrupt(), 0);
     const listed = await run('docker', ['-H', `unix://${cluster.dockerSocket}`, 'ps', '-q'], {}, 5_000);
     assert.notEqual(listed.code, 0, 'its own engine has ended too');
+    const left = await Promise.all([
+      run('nft', ['list', 'tables']),
+      run('ip', ['address', 'show', 'dev', 'lo']),
+      run('ip', ['route']),
+    ]);
+    assert.doesNotMatch(
+      left.map(({ stdout }) => stdout).join(),
+      /e2e210|10\.21[01]\./,
+      'no rules, addresses or routes are left',
+    );
     await cluster.up();
     client = cluster.client();
     await untilServing(3);
