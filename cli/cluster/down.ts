@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
 import { defaultDataDir } from './options.ts';
 import { newProgress } from './progress.ts';
-import { isOurs, orderKeepPods, readState } from './state-file.ts';
+import { supervisorLives, orderKeepPods, readState } from './state-file.ts';
 
 const stopTimeoutMs = 120_000;
 
@@ -19,7 +19,7 @@ export function register(program: Command): void {
 
 async function stopCluster(dataDir: string, keepPods: boolean): Promise<number> {
   const state = readState(dataDir);
-  if (state === undefined || !isOurs(state.supervisorPid, dataDir)) {
+  if (state === undefined || !supervisorLives(state)) {
     process.stderr.write(
       state === undefined
         ? `No cluster runs from ${dataDir}.\n`
@@ -31,7 +31,7 @@ async function stopCluster(dataDir: string, keepPods: boolean): Promise<number> 
   const progress = newProgress('Stopping the cluster');
   process.kill(state.supervisorPid, 'SIGTERM');
   const deadline = performance.now() + stopTimeoutMs;
-  while (isOurs(state.supervisorPid, dataDir)) {
+  while (supervisorLives(state)) {
     if (performance.now() > deadline) {
       progress.fail(
         `The supervisor (pid ${state.supervisorPid}) did not end within ${stopTimeoutMs / 1000} s; its log is ${dataDir}/log/supervisor.log`,

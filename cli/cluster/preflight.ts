@@ -30,11 +30,14 @@ export async function obstacles(options: ClusterOptions): Promise<readonly strin
       flag: '--telemetry-port',
     })),
   ];
-  for (const { port, what, flag } of ports) {
-    if (!(await isFree(options.host, port)))
-      found.push(
-        `Port ${port} on ${options.host}, wanted for ${what}, is taken by another process: stop it, or choose another with ${flag}.`,
-      );
+  const taken = [];
+  for (const each of ports) if (!(await isFree(options.host, each.port))) taken.push(each);
+  for (const what of new Set(taken.map((each) => each.what))) {
+    const same = taken.filter((each) => each.what === what);
+    const numbers = same.map(({ port }) => port).join(', ');
+    found.push(
+      `Port ${numbers} on ${options.host}, wanted for ${what}, is taken by another process: stop it, or choose another with ${same[0]?.flag ?? ''}.`,
+    );
   }
   return found;
 }

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 /** What the supervisor leaves on disk for `status`, `down` and the next `up`. */
 export interface ClusterState {
   readonly supervisorPid: number;
+  /** When the supervisor started, as the kernel counts: with the pid it names one process for good. */
+  readonly supervisorStart: string;
   readonly startedAtMs: number;
   readonly cluster: string;
   readonly phase: 'starting' | 'running' | 'stopping';
@@ -62,13 +64,24 @@ export function keepPodsOrdered(dataDir: string): boolean {
   }
 }
 
-/** Whether the process lives and is one of this cluster: a pid may have been given to another program since. */
-export function isOurs(pid: number, dataDir: string): boolean {
+/** When a process started, in the kernel's ticks since boot; undefined when there is none of this pid. */
+export function startOf(pid: number): string | undefined {
   try {
-    return (
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dataDir) ||
-      readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`TROUPE_DATA_DIR=${dataDir}\0`)
-    );
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the supervisor that wrote this state lives: its pid may have been given to another program since. */
+export const supervisorLives = ({ supervisorPid, supervisorStart }: ClusterState): boolean =>
+  startOf(supervisorPid) === supervisorStart;
+
+/** Whether the process lives and is a part of the cluster in this folder. */
+export function isPart(pid: number, dataDir: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`TROUPE_DATA_DIR=${dataDir}\0`);
   } catch {
     return false;
   }

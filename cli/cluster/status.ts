@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { defaultDataDir } from './options.ts';
 import { memoryOf } from './memory.ts';
 import { partsTable } from './show.ts';
-import { isOurs, readState } from './state-file.ts';
+import { readState, supervisorLives } from './state-file.ts';
 
 export function register(program: Command): void {
   program
@@ -12,7 +12,7 @@ export function register(program: Command): void {
     .option('-o, --output <format>', 'json for programs')
     .action((flags) => {
       const state = readState(flags.data);
-      const running = state !== undefined && isOurs(state.supervisorPid, flags.data);
+      const running = state !== undefined && supervisorLives(state);
       if (flags.output === 'json') {
         process.stdout.write(JSON.stringify(running ? state : { phase: 'stopped' }, undefined, 2) + '\n');
       } else if (!running) {

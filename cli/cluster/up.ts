@@ -12,7 +12,16 @@ import { clusterOptions, defaultDataDir, type UpFlags } from './options.ts';
 import { obstacles } from './preflight.ts';
 import { newProgress, tellParent, type ToParent } from './progress.ts';
 import { howToGoOn, partsTable } from './show.ts';
-import { isOurs, keepPodsOrdered, readState, removeState, writeState, type ClusterState } from './state-file.ts';
+import {
+  isPart,
+  keepPodsOrdered,
+  readState,
+  removeState,
+  startOf,
+  supervisorLives,
+  writeState,
+  type ClusterState,
+} from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 
 const startTimeoutMs = 60_000;
@@ -48,7 +57,7 @@ export function register(program: Command): void {
 /** Runs the cluster until a signal ends it. Resolves to the exit code. */
 async function runInForeground(flags: UpFlags, withGuestbook: boolean): Promise<number> {
   const before = readState(flags.data);
-  if (before !== undefined && isOurs(before.supervisorPid, flags.data)) {
+  if (before !== undefined && supervisorLives(before)) {
     process.stderr.write(
       `A cluster of this folder runs already (pid ${before.supervisorPid}, ${flags.data}): see troupe status, or troupe down.\n`,
     );
@@ -75,6 +84,7 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
   let phase: ClusterState['phase'] = 'starting';
   const stateNow = (): ClusterState => ({
     supervisorPid: process.pid,
+    supervisorStart: startOf(process.pid) ?? '',
     startedAtMs,
     cluster: options.cluster,
     phase,
@@ -171,10 +181,10 @@ function cleanUp(part: Part, keepPods: boolean): void {
 /** A supervisor that was killed left its parts running: end them, so that the new ones find their ports free. */
 async function endLeftovers(state: ClusterState, dataDir: string): Promise<void> {
   for (const part of state.parts.toReversed()) {
-    if (part.pid === undefined || !isOurs(part.pid, dataDir)) continue;
+    if (part.pid === undefined || !isPart(part.pid, dataDir)) continue;
     process.kill(part.pid, 'SIGTERM');
-    for (let tries = 0; tries < 100 && isOurs(part.pid, dataDir); tries++) await pause(100);
-    if (isOurs(part.pid, dataDir)) process.kill(part.pid, 'SIGKILL');
+    for (let tries = 0; tries < 100 && isPart(part.pid, dataDir); tries++) await pause(100);
+    if (isPart(part.pid, dataDir)) process.kill(part.pid, 'SIGKILL');
   }
   removeState(dataDir);
 }

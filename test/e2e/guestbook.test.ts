@@ -240,7 +240,8 @@ describe('e2e/guestbook', function () {
   it('finds everything as it was after a stop and a start', async () => {
     const names = (await frontends()).map((pod) => pod.metadata.name).sort();
     client.close();
-    assert.equal(await cluster.interrupt(), 0);
+    const down = await cluster.down();
+    assert.equal(down.code, 0, down.stderr);
     const listed = await run('docker', ['-H', `unix://${cluster.dockerSocket}`, 'ps', '-q'], {}, 5_000);
     assert.notEqual(listed.code, 0, 'its own engine has ended too');
     const left = await Promise.all([

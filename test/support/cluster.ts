@@ -125,11 +125,15 @@ export class TestCluster {
     const child = this.#process;
     if (child === undefined) return 0;
     child.kill('SIGINT');
-    await until(() => child.exitCode !== null || child.signalCode !== null, {
-      timeoutMs: 90_000,
-      what: () => `troupe up to end: ${this.#output}`,
-    });
+    await this.#ended();
     return child.exitCode ?? 1;
+  }
+
+  /** Runs `troupe down`, and waits for the end of `troupe up`. */
+  async down(): Promise<Said> {
+    const said = await run(process.execPath, ['bin/troupe.js', 'down', '--data', this.dataDir]);
+    await this.#ended();
+    return said;
   }
 
   async stop(): Promise<void> {
@@ -140,6 +144,12 @@ export class TestCluster {
       rmSync(engineRunDir(this.dataDir), { recursive: true, force: true, maxRetries: 5 });
       rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 5 });
     }
+  }
+
+  async #ended(): Promise<void> {
+    const child = this.#process;
+    const isOver = (): boolean => child === undefined || child.exitCode !== null || child.signalCode !== null;
+    await until(isOver, { timeoutMs: 90_000, what: () => `troupe up to end: ${this.#output}` });
   }
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
-import { freePort } from './cluster.ts';
+import { freePort, run } from './cluster.ts';
 import { until } from './until.ts';
 
 /** Each command of the block in docs/operations.md that tells how to start every part by itself, by the part's name. */
@@ -112,7 +112,16 @@ export class HandStarted {
 
   async stop(): Promise<void> {
     for (const part of [...this.#children.keys()].toReversed()) await this.stopPart(part, 'SIGKILL');
+    if (this.#children.has('node-agent')) await this.#teardown();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Takes away what a killed agent left on the machine. */
+  async #teardown(): Promise<void> {
+    const [, ...args] = this.#commandOf('node-agent');
+    const env = { TROUPE_CLUSTER: this.#options.cluster };
+    const { code, stdout, stderr } = await run(process.execPath, [...args, '--teardown', '--teardown-grace', '0'], env);
+    if (code !== 0) throw new Error(`the agent could not clean up: ${stdout}${stderr}`);
   }
 
   /** The documented command with this cluster's ports and folders, in words. */
