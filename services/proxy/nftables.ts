@@ -60,6 +60,7 @@ export class NftablesRules implements TrafficRules {
     for (const cancel of this.#drains) cancel();
     this.#drains.clear();
     this.#nft.close();
+    this.#toForget.length = 0;
     await this.#forgetting;
   }
 

@@ -211,6 +211,21 @@ export function proxyContract({ kind, keepsSource, outlivesProcess }: ProxyUnder
       }
     });
 
+    it('ends connections when an endpoint leaves many services at once', async () => {
+      const services = (backends: readonly string[]): Shape[] =>
+        Array.from({ length: 25 }, (_, i) => ({
+          ...{ name: `s${i}`, clusterIP: `10.96.1.${i + 1}`, backends },
+          protocol: i === 24 ? ('UDP' as const) : ('TCP' as const),
+        }));
+      await to(...services([backendIps[0]]));
+      await client.ask('hold', { id: 'one-of-many', ip: '10.96.1.7', port: 80 });
+      const send = (): Promise<string[]> => client.ask('datagrams', { id: 'udp-of-many', ip: '10.96.1.25', port: 80 });
+      assert.deepEqual(counts(await send()), { b1: 1 });
+      await to(...services([backendIps[1]]));
+      assert.equal(await ended('one-of-many'), 'ECONNRESET');
+      await until(async () => (await send())[0]?.startsWith('b2'), { what: 'datagrams reach the new endpoint' });
+    });
+
     it('lets a request under way end before its connection is cut', async () => {
       await to({ backends: [backendIps[0]] });
       await client.ask('hold', { id: 'busy', ip: vip, port: 80 });
