@@ -46,13 +46,15 @@ const fanout = (subscribers: number, goal?: number): BenchRow => ({
       await client.create('pods', benchPod('warm'));
       const done = new Promise<void>((resolve) => (allHeard = resolve));
       context.say(`${changes} changes, one every ${everyMs} ms`);
+      const creates: Promise<unknown>[] = [];
       let next = performance.now();
       for (let i = 0; i < changes; i++) {
         await new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())));
         next += everyMs;
         sentAt.set(`default/pod-${i}`, performance.now());
-        void client.create('pods', benchPod(`pod-${i}`), { fieldValidation: 'Ignore' });
+        creates.push(client.create('pods', benchPod(`pod-${i}`), { fieldValidation: 'Ignore' }));
       }
+      await Promise.all(creates);
       await Promise.race([
         done,
         new Promise((_, reject) =>
