@@ -1,5 +1,8 @@
 import { hostname } from 'node:os';
-import { listOf, type ConfigTable } from '../lib/base/config.ts';
+import type { ConfigTable } from '../lib/base/config.ts';
+import { controllerOptions } from '../lib/controller/service.ts';
+
+const { apiserver, nats, cluster } = controllerOptions;
 
 /** Everything that can be set on a node agent. */
 export const agentOptions = {
@@ -9,27 +12,9 @@ export const agentOptions = {
     default: hostname().toLowerCase(),
     help: 'Name of the Node that stands for this machine',
   },
-  apiserver: {
-    flag: '--apiserver',
-    env: 'TROUPE_APISERVER',
-    default: '127.0.0.1:7400',
-    unit: 'host:port',
-    help: 'gRPC address of the API',
-  },
-  nats: {
-    flag: '--nats',
-    env: 'TROUPE_NATS',
-    default: ['nats://127.0.0.1:4222'] as readonly string[],
-    unit: 'url,url',
-    help: 'Bus servers; empty: work without a bus',
-    parse: listOf,
-  },
-  cluster: {
-    flag: '--cluster',
-    env: 'TROUPE_CLUSTER',
-    default: 'troupe',
-    help: 'Name of the cluster, the first token of every subject',
-  },
+  apiserver,
+  nats,
+  cluster,
   dockerSocket: {
     flag: '--docker-socket',
     env: 'TROUPE_DOCKER_SOCKET',
@@ -74,7 +59,7 @@ export const agentOptions = {
   serviceCidr: {
     flag: '--service-cidr',
     env: 'TROUPE_SERVICE_CIDR',
-    default: '10.96.0.0/12',
+    default: '10.96.0.0/16',
     unit: 'range',
     help: 'Addresses of all Services',
   },

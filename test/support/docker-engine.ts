@@ -11,7 +11,7 @@ import {
   isAlive,
   startPrivateEngine,
   type PrivateEngine,
-} from '../../node-agent/engine/private-engine.ts';
+} from './private-engine.ts';
 import { importImage } from '../../node-agent/runtime/docker-runtime.ts';
 import { until } from './until.ts';
 
