@@ -5,7 +5,7 @@ import type { ClusterOptions } from './layout.ts';
 import { notReady } from './ready.ts';
 
 /** Everything that would keep the cluster from starting on this machine, a sentence each with what to do; empty when nothing would. */
-export async function obstacles(options: ClusterOptions): Promise<readonly string[]> {
+export async function obstacles(options: ClusterOptions, isInstalled = onPath): Promise<readonly string[]> {
   const found: string[] = [];
   if (process.getuid?.() !== 0) found.push('Pods need network namespaces and kernel rules: run this as root.');
   for (const [program, debianPackage] of [
@@ -15,7 +15,7 @@ export async function obstacles(options: ClusterOptions): Promise<readonly strin
     ['conntrack', 'conntrack'],
     ['ip', 'iproute2'],
   ] as const) {
-    if (!onPath(program ?? ''))
+    if (!isInstalled(program ?? ''))
       found.push(`The program ${program} is missing: apt-get install ${debianPackage} (npm start does it by itself).`);
   }
   if (!existsSync(join(options.distDir, 'apiserver.js')))
