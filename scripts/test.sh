@@ -11,7 +11,6 @@ need_cluster_packages
 need dockerd docker.io 'the container engine that tests start for themselves'
 need busybox busybox-static 'test images'
 need dig dnsutils 'asks the DNS service as a user would'
-need wrk wrk 'load on Services'
 install_missing
 install_npm_packages || exit 1
 node scripts/build.mjs || exit 1
