@@ -6,12 +6,7 @@ import { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import tar from 'tar-stream';
 import { silentLog } from '../../lib/base/log.ts';
-import {
-  engineRunDir,
-  isAlive,
-  startPrivateEngine,
-  type PrivateEngine,
-} from './private-engine.ts';
+import { engineRunDir, isAlive, startPrivateEngine, type PrivateEngine } from './private-engine.ts';
 import { importImage } from '../../node-agent/runtime/docker-runtime.ts';
 import { until } from './until.ts';
 
