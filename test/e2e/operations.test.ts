@@ -128,6 +128,42 @@ describe('e2e/operations: every part by itself, as documented', function () {
     }
   });
 
+  it('keeps the count with the bus killed and the leader of two killed (F23)', async () => {
+    const cluster = await HandStarted.start({ cluster: 'duo', parts: ['nats', 'apiserver', 'replication-controller'] });
+    clusters.push(cluster);
+    const other = await HandStarted.start({
+      cluster: 'duo',
+      parts: ['replication-controller'],
+      flags: { 'replication-controller': ['--apiserver', cluster.server, '--nats', cluster.natsUrl] },
+    });
+    clusters.push(other);
+    const client = cluster.client();
+    const count = async (): Promise<number> => (await client.list('pods')).items.length;
+    const replaced = async (why: string): Promise<void> => {
+      const [victim] = (await client.list('pods')).items;
+      await client.delete('pods', `default/${victim?.metadata.name ?? ''}`);
+      await until(
+        async () =>
+          (await count()) === 3 && (await client.get('pods', `default/${victim?.metadata.name ?? ''}`)) === undefined,
+        { timeoutMs: 10_000, what: `a replacement ${why}` },
+      );
+    };
+    try {
+      await client.create('replicationcontrollers', aWeb(3));
+      await until(async () => (await count()) === 3, { timeoutMs: 15_000, what: 'three pods' });
+      await replaced('while all is well');
+      await cluster.stopPart('nats', 'SIGKILL');
+      await replaced('without the bus');
+      await cluster.stopPart('replication-controller', 'SIGKILL');
+      await replaced('by the other controller, still without the bus');
+      await cluster.startPart('nats');
+      await replaced('with the bus back');
+      assert.equal(await count(), 3);
+    } finally {
+      client.close();
+    }
+  });
+
   it('refuses a second apiserver on the same data, naming the folder', async () => {
     const cluster = await HandStarted.start({ cluster: 'held', parts: ['apiserver'] });
     clusters.push(cluster);
