@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import color from 'picocolors';
+import { color } from './color.ts';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { distFolder } from './options.ts';

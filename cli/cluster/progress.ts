@@ -1,5 +1,5 @@
 import ora from 'ora';
-import color from 'picocolors';
+import { color } from './color.ts';
 
 /** What a detached supervisor tells the command that started it. */
 export type ToParent = { readonly kind: 'progress'; readonly text: string } | { readonly kind: 'up' };

@@ -1,4 +1,4 @@
-import color from 'picocolors';
+import { color } from './color.ts';
 import type { ClusterState, PartState } from './state-file.ts';
 
 const paint: Record<PartState['state'], (text: string) => string> = {

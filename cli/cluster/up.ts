@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
-import color from 'picocolors';
+import { color } from './color.ts';
 import { systemClock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import { apiAddress, filesOf, natsUrl, partsOf, type ClusterOptions, type Part } from './layout.ts';
