@@ -7,6 +7,7 @@ import { messageOf } from '../lib/base/errors.ts';
 import type { Log } from '../lib/base/log.ts';
 import type { EventBus } from '../lib/bus/bus.ts';
 import type { Client } from '../lib/client/client.ts';
+import type { EndOrder } from './eviction/pod-ending.ts';
 import { newImagePuller } from './image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
@@ -69,6 +70,8 @@ export interface Agent {
   notReady(): string | undefined;
   /** Looks at the machine's health anew. */
   checkNode(): void;
+  /** Ends a pod from here (`PodWorker.evict`); false where there is no such pod, or it is ending already. */
+  evict(podUid: string, order: EndOrder): boolean;
   /** The pods that are being looked after. */
   readonly podCount: number;
 }
@@ -145,6 +148,10 @@ class RunningAgent implements Agent {
   }
   checkNode(): void {
     this.#keeper.check();
+  }
+
+  evict(podUid: string, order: EndOrder): boolean {
+    return this.#workers.get(podUid)?.evict(order) ?? false;
   }
 
   async run(): Promise<void> {

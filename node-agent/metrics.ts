@@ -9,6 +9,7 @@ export interface AgentMetrics {
   readonly restarts: Counter;
   readonly probeFailures: Counter;
   readonly pulls: Counter;
+  readonly evictions: Counter;
   readonly statusWrites: Counter;
 }
 
@@ -21,5 +22,6 @@ export const agentMetrics = (meter: Meter): AgentMetrics => ({
   restarts: meter.createCounter('troupe_agent_container_restarts', { description: 'Containers started again' }),
   probeFailures: meter.createCounter('troupe_agent_probe_failures', { description: 'Failed probes, by kind' }),
   pulls: meter.createCounter('troupe_agent_image_pulls', { description: 'Image pulls, by outcome' }),
+  evictions: meter.createCounter('troupe_agent_evictions', { description: 'Pods ended by the node, by reason' }),
   statusWrites: meter.createCounter('troupe_agent_status_writes', { description: 'Pod statuses sent, by outcome' }),
 });

@@ -59,6 +59,7 @@ export async function perform(
     case 'removeVolumes':
       await parts.storage.remove(memory.uid);
       memory.volumesRemoved = true;
+      memory.volumesReady = false;
       return true;
     case 'confirmDeletion':
       await confirmDeletion(parts, memory);

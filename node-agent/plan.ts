@@ -1,4 +1,5 @@
 import type { Container, Pod } from '../lib/api/objects.ts';
+import type { PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 
 /** What the agent knows of one pod at one moment. Plain data: decisions and the status are functions of it. Times in ms since 1970. */
@@ -9,6 +10,8 @@ export interface PodState {
   readonly gone: boolean;
   /** When the agent first saw that the pod must end; undefined while it may live. */
   readonly endingSinceMs: number | undefined;
+  /** The node itself ends the pod, which stays known to the API as failed. */
+  readonly ending?: PodEnding | undefined;
   /** The newest sandbox, and what is left of older ones. */
   readonly sandbox: PodContainer | undefined;
   readonly oldSandboxes: readonly PodContainer[];

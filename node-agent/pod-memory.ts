@@ -1,6 +1,7 @@
-import { isDeleting } from '../lib/api/pods.ts';
+import { isDeleting, isTerminal } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
+import { rememberedEnding, type PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 import { crashDelayMs, type PodState, type Setback } from './plan.ts';
 import type { ContainerProbes } from './probes/container-probes.ts';
@@ -14,6 +15,8 @@ export class PodMemory {
   pod: Pod;
   gone = false;
   endingSinceMs: number | undefined;
+  /** Set once, when the node decides that the pod must end. */
+  evicted: PodEnding | undefined;
   attached = false;
   unverified = false;
   volumesReady = false;
@@ -30,9 +33,10 @@ export class PodMemory {
   /** Aborted when the pod must end: what was only for its start is given up. */
   readonly ending = new AbortController();
 
-  constructor(pod: Pod) {
+  constructor(pod: Pod, nowMs: number) {
     this.uid = pod.metadata.uid;
     this.pod = pod;
+    if (!isTerminal(pod)) this.evicted = rememberedEnding(pod, nowMs);
   }
 
   /** Takes over what the API says; undefined: it has the pod no more. */
@@ -85,6 +89,7 @@ export class PodMemory {
       pod: this.pod,
       gone: this.gone,
       endingSinceMs: this.endingSinceMs,
+      ending: this.evicted,
       sandbox: sandboxes[0],
       oldSandboxes: sandboxes.slice(1),
       containers: all.filter((container) => container.kind !== 'sandbox'),

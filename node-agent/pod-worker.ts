@@ -4,11 +4,12 @@ import { keyOf, type Key } from '../lib/api/keys.ts';
 import type { Pod, PodStatus } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
 import { messageOf } from '../lib/base/errors.ts';
+import type { EndOrder } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import { perform } from './perform.ts';
 import { PodMemory } from './pod-memory.ts';
-import { planContainer, setbackTurnsAt, type PodState, type Setback } from './plan.ts';
+import { outcomeOf, planContainer, setbackTurnsAt, type PodState, type Setback } from './plan.ts';
 import { ContainerProbes, hasProbes } from './probes/container-probes.ts';
 import { reconcile, type Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
@@ -49,7 +50,7 @@ export class PodWorker implements StatusEntry {
     this.uid = pod.metadata.uid;
     this.key = keyOf(pod);
     this.#parts = parts;
-    this.#memory = new PodMemory(pod);
+    this.#memory = new PodMemory(pod, parts.clock.now());
     this.#onOver = onOver;
     this.#firstSeenMs = parts.clock.monotonic();
     this.#started = pod.status.phase !== undefined && pod.status.phase !== 'Pending';
@@ -75,6 +76,27 @@ export class PodWorker implements StatusEntry {
   heard(pod: Pod | undefined): void {
     this.#memory.heard(pod, this.#parts.clock.now());
     this.wake();
+  }
+
+  /**
+   * Ends the pod from here: its containers are stopped, then it is Failed with this reason and message, and nothing of it
+   * stays on the machine; its controller replaces it. False, and nothing done, where it is ending or over already.
+   */
+  evict(order: EndOrder): boolean {
+    const { clock, telling, metrics, statuses } = this.#parts;
+    const state = this.#state();
+    if (this.#over || state.gone || state.endingSinceMs !== undefined || state.ending !== undefined) return false;
+    if (isTerminal(state.pod) || outcomeOf(state, clock.now()) !== undefined) return false;
+    const { reason, message, disruption } = order;
+    const graceMs = Math.min(order.graceMs, state.pod.spec.terminationGracePeriodSeconds * 1000);
+    this.#memory.evicted = { reason, message, disruption, deadlineMs: clock.now() + graceMs };
+    this.#memory.ending.abort(new Error('the pod is being evicted'));
+    this.#version++;
+    metrics.evictions.add(1, { reason });
+    telling.event(podReference(state.pod), 'Warning', reason, message);
+    statuses.put(this);
+    this.wake();
+    return true;
   }
 
   /** What the engine says now of one of the pod's containers. */
@@ -353,8 +375,8 @@ export class PodWorker implements StatusEntry {
   }
 
   #isStarting(state: PodState): boolean {
-    if (this.#started || state.endingSinceMs !== undefined || isTerminal(state.pod) || state.setbacks.size > 0)
-      return false;
+    if (this.#started || state.endingSinceMs !== undefined || state.ending !== undefined) return false;
+    if (isTerminal(state.pod) || state.setbacks.size > 0) return false;
     const names = new Set(state.containers.filter((c) => c.is.startedAtMs !== undefined).map((c) => c.name));
     const crashed = state.containers.some(
       (c) => c.is.error !== undefined || (c.is.state === 'exited' && c.is.exitCode !== 0),
@@ -363,7 +385,7 @@ export class PodWorker implements StatusEntry {
   }
 
   #tellBackOffs(state: PodState): void {
-    if (state.endingSinceMs !== undefined || isTerminal(state.pod)) return;
+    if (state.endingSinceMs !== undefined || state.ending !== undefined || isTerminal(state.pod)) return;
     const nowMs = this.#parts.clock.now();
     for (const container of state.pod.spec.containers) {
       const plan = planContainer(state, container, nowMs);

@@ -1,5 +1,6 @@
 import { isTerminal } from '../lib/api/pods.ts';
 import type { Container } from '../lib/api/objects.ts';
+import { leavesNothing } from './eviction/pod-ending.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import {
   currentOf,
@@ -38,7 +39,7 @@ export type Action =
   /** Nothing of the pod is left here: the API may forget it. */
   | { readonly type: 'confirmDeletion' };
 
-export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'imageChanged' | 'sandboxLost' | 'podEnded';
+export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'imageChanged' | 'sandboxLost' | 'podEnded' | 'evicted';
 
 export interface Decision {
   readonly actions: readonly Action[];
@@ -55,6 +56,7 @@ const forcedGraceMs = 1_000;
  */
 export function reconcile(state: PodState, nowMs: number): Decision {
   if (state.endingSinceMs !== undefined) return end(state, nowMs);
+  if (state.ending !== undefined) return rest(state, nowMs, 'evicted');
   if (isTerminal(state.pod) || outcomeOf(state, nowMs) !== undefined) return rest(state, nowMs, 'podEnded');
   if (isPastDeadline(state, nowMs)) return rest(state, nowMs, 'deadline');
   return live(state, nowMs);
@@ -170,9 +172,14 @@ function olderThanTheLast(state: PodState): readonly PodContainer[] {
 function rest(state: PodState, nowMs: number, why: StopReason): Decision {
   const turn = new Turn();
   const running = runningOf(state);
-  stopAll(state, running, { deadlineMs: nowMs + graceMsOf(state), nowMs, why, turn });
+  const deadlineMs = Math.min(nowMs + graceMsOf(state), state.ending?.deadlineMs ?? Infinity);
+  stopAll(state, running, { deadlineMs, nowMs, why, turn });
   if (running.length > 0) return turn.decision();
   for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
+  if (leavesNothing(state.pod)) {
+    for (const container of state.containers) turn.act({ type: 'remove', container });
+    if (turn.idle && state.volumesReady) turn.act({ type: 'removeVolumes' });
+  }
   return turn.decision();
 }
 
@@ -181,7 +188,8 @@ function end(state: PodState, nowMs: number): Decision {
   const turn = new Turn();
   const running = runningOf(state);
   if (running.length > 0) {
-    const deadlineMs = (state.endingSinceMs ?? nowMs) + graceMsOf(state);
+    const graceEndsMs = (state.endingSinceMs ?? nowMs) + graceMsOf(state);
+    const deadlineMs = Math.min(graceEndsMs, state.ending?.deadlineMs ?? Infinity);
     stopAll(state, running, { deadlineMs, nowMs, why: 'deleted', turn });
     return turn.decision();
   }

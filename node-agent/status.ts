@@ -10,6 +10,7 @@ import type {
   PodStatus,
 } from '../lib/api/objects.ts';
 import { conditionOf, isTerminal, withCondition } from '../lib/api/pods.ts';
+import { withEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 import {
   endOf,
@@ -38,7 +39,7 @@ export function podStatus(state: PodState, nowMs: number): PodStatus {
   const initStatuses = inits.map((container) => containerStatus(state, container, { nowMs, over }));
   const statuses = pod.spec.containers.map((container) => containerStatus(state, container, { nowMs, over }));
   const ip = podIp(state);
-  return {
+  const status: PodStatus = {
     ...before,
     phase,
     conditions: conditionsOf(state, { nowMs, phase, statuses, initStatuses }),
@@ -53,10 +54,15 @@ export function podStatus(state: PodState, nowMs: number): PodStatus {
     containerStatuses: statuses,
     qosClass: before.qosClass ?? qosClassOf({ ...pod.spec }),
   };
+  return state.ending === undefined || ended ? status : withEnding(status, state.ending, nowMs);
 }
 
 /** Pending until every container has started once, Running while any runs or will, then how it ended. */
 function phaseOf(state: PodState, nowMs: number): PodPhase {
+  if (state.ending !== undefined) {
+    const runs = state.containers.some((container) => container.is.state === 'running');
+    return runs ? (state.pod.status.phase ?? 'Pending') : 'Failed';
+  }
   if (isPastDeadline(state, nowMs)) return 'Failed';
   const outcome = outcomeOf(state, nowMs);
   if (outcome !== undefined) return outcome;
@@ -139,7 +145,7 @@ function stateOf(
     return { now: { running: { startedAt: rfc3339(current.is.startedAtMs ?? at.nowMs) } } };
   }
   const was: ContainerState = { terminated: terminated(state, current) };
-  if (at.over || state.endingSinceMs !== undefined) return { now: was };
+  if (at.over || state.endingSinceMs !== undefined || state.ending !== undefined) return { now: was };
   const plan = planContainer(state, container, at.nowMs);
   if (plan.step === 'backOff') {
     const message = `back-off ${plan.delayMs / 1000}s restarting failed container=${container.name} pod=${state.pod.metadata.name}`;
@@ -218,7 +224,12 @@ function conditionsOf(
   const over = phase === 'Succeeded' || phase === 'Failed';
   const unready = statuses.filter((status) => !status.ready).map((status) => status.name);
   const waiting = initStatuses.filter((status) => !status.ready).map((status) => status.name);
-  const ready = over || unready.length > 0 ? notReady(phase, unready) : isTrue;
+  const ready =
+    over || unready.length > 0
+      ? notReady(phase, unready)
+      : state.ending === undefined
+        ? isTrue
+        : isFalse(state.ending.reason, state.ending.message); // traffic goes elsewhere before the containers do
   const initialized =
     phase === 'Succeeded' || isInitialized(state) || (over && waiting.length === 0)
       ? isTrue

@@ -67,6 +67,8 @@ function words({ container: { name }, why }: Stop): string {
       return `Stopping container ${name}: the pod's activeDeadlineSeconds are over`;
     case 'sandboxLost':
       return `Stopping container ${name}: the pod's sandbox has ended, the pod will be started again`;
+    case 'evicted':
+      return `Stopping container ${name}: its pod is being evicted`;
     case 'deleted':
     case 'podEnded':
       return `Stopping container ${name}`;
