@@ -340,7 +340,7 @@ class RunningAgent implements Agent {
         this.#endForgotten(containers);
         continue;
       }
-      this.#workerFor(pod).adopt(containers, folders.has(uid));
+      this.#workerFor(pod).adopt(containers, folders.has(uid) && (await storage.isPrepared(pod)));
       adopted++;
     }
     for (const uid of folders) {

@@ -2,7 +2,7 @@ import { makeKey } from '../lib/api/keys.ts';
 import type { Container, Pod } from '../lib/api/objects.ts';
 import { environment } from './environment.ts';
 import type { AgentParts } from './parts.ts';
-import type { ConfigReader } from './volume-files.ts';
+import type { ConfigReader } from './volumes/driver.ts';
 
 const fetchTimeoutMs = 5_000;
 
@@ -20,6 +20,7 @@ export function configReader(parts: AgentParts, pod: Pod, podIp: string): Config
   return {
     configMap: once((key) => parts.client.get('configmaps', key, call)),
     secret: once((key) => parts.client.get('secrets', key, call)),
+    object: (resource, key) => parts.client.get(resource, key, call),
     podIp,
     hostIp: parts.node.hostIp,
     node: parts.node,

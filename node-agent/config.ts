@@ -29,6 +29,13 @@ export const agentOptions = {
     unit: 'path',
     help: 'Folder for the volumes and files of pods',
   },
+  hostPaths: {
+    flag: '--host-paths',
+    env: 'TROUPE_HOST_PATHS',
+    default: '/var/lib/troupe/shared,/var/log:ro,/etc/localtime:ro,/usr/share/zoneinfo:ro',
+    unit: 'paths',
+    help: 'What of the machine pods may mount as hostPath, divided by commas, ":ro" to read only; "/" is all, empty nothing',
+  },
   nodeIp: {
     flag: '--node-ip',
     env: 'TROUPE_NODE_IP',

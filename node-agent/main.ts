@@ -14,6 +14,8 @@ import { newDiskStorage } from './pod-storage.ts';
 import { newDockerRuntime } from './runtime/docker-runtime.ts';
 import { engineInfo } from './runtime/engine-info.ts';
 import { teardown } from './teardown.ts';
+import { newVolumeDrivers } from './volumes/drivers.ts';
+import { parseHostPaths } from './volumes/host-path.ts';
 
 runService('node-agent', agentOptions, async (context) => {
   const { config, log, clock, signal, telemetry } = context;
@@ -28,7 +30,7 @@ runService('node-agent', agentOptions, async (context) => {
     ...{ clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr, owner: `${cluster}/${nodeName}`, log },
     table: config.nftTable === '' ? `troupe_node_${cluster.replace(/[^A-Za-z0-9_]/g, '_')}` : config.nftTable,
   });
-  const storage = newDiskStorage(data);
+  const storage = newDiskStorage(data, newVolumeDrivers({ hostPaths: parseHostPaths(config.hostPaths) }));
   if (config.teardown) {
     await teardown({ runtime, network, storage, log, graceSeconds: config.teardownGrace });
     process.kill(process.pid, 'SIGTERM'); // a clean end, by the one way there is

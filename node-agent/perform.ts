@@ -11,10 +11,10 @@ import type { PortMapping } from './network/pod-network.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import { podFiles } from './pod-files.ts';
 import type { PodMemory } from './pod-memory.ts';
-import { VolumeError } from './pod-storage.ts';
 import type { Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
 import { runHook, stopContainer } from './stop-container.ts';
+import { VolumeError } from './volumes/driver.ts';
 
 /**
  * Does one action. Resolves to whether something changed that calls for another look at once; what goes on by itself (pulls,
@@ -72,7 +72,8 @@ const isOnHost = (memory: PodMemory): boolean => memory.pod.spec.hostNetwork ===
 async function prepareVolumes(parts: AgentParts, memory: PodMemory): Promise<boolean> {
   const { pod } = memory;
   try {
-    await parts.storage.prepare(pod, configReader(parts, pod, pod.status.podIP ?? ''));
+    const signal = AbortSignal.any([memory.ending.signal, parts.signal]);
+    await parts.storage.prepare(pod, configReader(parts, pod, pod.status.podIP ?? ''), signal);
   } catch (error) {
     if (!(error instanceof VolumeError) && !(error instanceof ConfigMissing)) throw error;
     parts.telling.event(podReference(pod), 'Warning', 'FailedMount', error.message);

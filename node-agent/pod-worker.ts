@@ -64,9 +64,9 @@ export class PodWorker implements StatusEntry {
   }
 
   /** Takes over what was there before the agent: what runs counts as it was, and is looked at in passing. */
-  adopt(containers: readonly PodContainer[], hasFolder: boolean): void {
+  adopt(containers: readonly PodContainer[], volumesReady: boolean): void {
     for (const container of containers) this.file(container);
-    this.#memory.volumesReady = hasFolder;
+    this.#memory.volumesReady = volumesReady;
     const running = this.#memory.sandbox()?.is.state === 'running';
     this.#memory.attached = running;
     this.#memory.unverified = running;

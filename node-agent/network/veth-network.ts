@@ -189,7 +189,7 @@ async function must(
   input: string,
   what: string,
 ): Promise<{ readonly stdout: string }> {
-  const result = await runCommand(program, args, input).catch((error: unknown) => {
+  const result = await runCommand(program, args, { input }).catch((error: unknown) => {
     throw new NetworkError(`${what}: ${String(error)}`, { cause: error });
   });
   if (result.exitCode !== 0) throw new NetworkError(`${what}: ${program} failed: ${result.stderr.trim()}`);

@@ -15,6 +15,7 @@ import { newDiskStorage } from '../../node-agent/pod-storage.ts';
 import { newDockerRuntime } from '../../node-agent/runtime/docker-runtime.ts';
 import type { ContainerRuntime } from '../../node-agent/runtime/runtime.ts';
 import { teardown } from '../../node-agent/teardown.ts';
+import { newVolumeDrivers } from '../../node-agent/volumes/drivers.ts';
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
 import { importBusybox, startDockerEngine, type DockerEngine } from './docker-engine.ts';
@@ -43,6 +44,7 @@ export class RealNode {
   readonly bus = new MemoryBus(new MemoryBroker());
   readonly told: Told[] = [];
   readonly dataDir = mkdtempSync(join(tmpdir(), 'troupe-node-'));
+  readonly drivers = newVolumeDrivers({ hostPaths: [{ path: tmpdir(), readOnly: false }] });
   readonly hostIp: string;
   readonly nodeName: string;
   agent!: Agent;
@@ -101,7 +103,7 @@ export class RealNode {
         await runtime.info(),
       ),
       network: this.#veth(),
-      storage: newDiskStorage(dataDir),
+      storage: newDiskStorage(dataDir, this.drivers),
       synced: views.synced(),
       dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
       tracer: trace.getTracer('test'),
@@ -122,7 +124,7 @@ export class RealNode {
 
   async stop(): Promise<void> {
     this.stopAgent();
-    const storage = newDiskStorage(this.dataDir);
+    const storage = newDiskStorage(this.dataDir, this.drivers);
     const { runtime } = this;
     await teardown({ runtime, network: this.#veth(), storage, log: silentLog, graceSeconds: 0 }).catch(() => undefined);
     await this.engine.stop();

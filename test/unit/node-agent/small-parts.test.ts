@@ -9,7 +9,6 @@ import { podSources } from '../../../node-agent/pod-source.ts';
 import { infraProgram } from '../../../node-agent/runtime/infra-image.ts';
 import { unframed } from '../../../node-agent/runtime/log-frames.ts';
 import { createOptions, ownLabels } from '../../../node-agent/runtime/docker-options.ts';
-import { projectedFiles, type ConfigReader } from '../../../node-agent/volume-files.ts';
 import { aNode, aPod, epochMs } from '../../support/builders.ts';
 import { aMachine } from './harness.ts';
 
@@ -169,59 +168,6 @@ describe('node-agent/docker-options', () => {
       ],
       ['container:s', 'container:s', 0, 1, 100_000],
     );
-  });
-});
-
-describe('node-agent/volume-files', () => {
-  const config: ConfigReader = {
-    configMap: async (name) =>
-      name === 'theme'
-        ? {
-            apiVersion: 'v1',
-            kind: 'ConfigMap',
-            metadata: aPod().metadata,
-            data: { colour: 'blue', size: '9' },
-            binaryData: { logo: 'AAE=' },
-          }
-        : undefined,
-    secret: async (name) =>
-      name === 'key'
-        ? { apiVersion: 'v1', kind: 'Secret', metadata: aPod().metadata, data: { token: 'czNjcmV0' } }
-        : undefined,
-    podIp: '10.244.0.5',
-    hostIp: '192.0.2.10',
-    node: { cpuMilli: 4000, memoryBytes: 2 ** 30 },
-  };
-  const files = async (volume: Omit<Volume, 'name'>): Promise<readonly string[] | undefined> =>
-    (await projectedFiles(aPod({ name: 'web-1' }), { name: 'v', ...volume }, config))?.map(
-      ({ path, data, mode }) => `${path}=${data.toString('latin1')} ${mode.toString(8)}`,
-    );
-
-  it('fills from a ConfigMap, all of it or chosen keys', async () => {
-    assert.deepEqual(await files({ configMap: { name: 'theme' } }), [
-      'colour=blue 644',
-      'size=9 644',
-      'logo=\x00\x01 644',
-    ]);
-    assert.deepEqual(
-      await files({ configMap: { name: 'theme', items: [{ key: 'size', path: 'deep/size', mode: 0o600 }] } }),
-      ['deep/size=9 600'],
-    );
-  });
-  it('fills from a Secret, the pod itself, or several sources at once', async () => {
-    assert.deepEqual(await files({ secret: { secretName: 'key', defaultMode: 0o400 } }), ['token=s3cret 400']);
-    const item = { path: 'name', fieldRef: { fieldPath: 'metadata.name' } };
-    assert.deepEqual(await files({ downwardAPI: { items: [item] } }), ['name=web-1 644']);
-    assert.deepEqual(
-      await files({ projected: { sources: [{ secret: { name: 'key' } }, { downwardAPI: { items: [item] } }] } }),
-      ['token=s3cret 644', 'name=web-1 644'],
-    );
-  });
-  it('is empty for what is optional, and names what is missing', async () => {
-    assert.deepEqual(await files({ configMap: { name: 'none', optional: true } }), []);
-    await assert.rejects(files({ configMap: { name: 'none' } }), /configmap "none" not found/);
-    await assert.rejects(files({ secret: { secretName: 'key', items: [{ key: 'nope', path: 'x' }] } }), /key "nope"/);
-    assert.equal(await files({ nfs: { server: 's', path: '/' } }), undefined);
   });
 });
 

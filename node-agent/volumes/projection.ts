@@ -1,15 +1,7 @@
-import type { ConfigMap, FileSource, Pod, Secret, Volume } from '../lib/api/objects.ts';
-import { ConfigMissing, fieldOf } from './environment.ts';
-import { quantityIn } from './resource-amount.ts';
-
-/** Fetches what a pod's configuration names, from its own namespace. Undefined where there is none. */
-export interface ConfigReader {
-  readonly configMap: (name: string) => Promise<ConfigMap | undefined>;
-  readonly secret: (name: string) => Promise<Secret | undefined>;
-  readonly podIp: string;
-  readonly hostIp: string;
-  readonly node: { readonly cpuMilli: number; readonly memoryBytes: number };
-}
+import type { FileSource, Pod, Volume } from '../../lib/api/objects.ts';
+import { ConfigMissing, fieldOf } from '../environment.ts';
+import { quantityIn } from '../resource-amount.ts';
+import type { ConfigReader } from './driver.ts';
 
 export interface ProjectedFile {
   readonly path: string;

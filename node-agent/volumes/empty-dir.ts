@@ -1,0 +1,41 @@
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { unitsOf } from '../../lib/api/quantity.ts';
+import type { Pod, Quantity, Volume } from '../../lib/api/objects.ts';
+import type { VolumeDriver } from './driver.ts';
+import { isMounted, mount } from './mounts.ts';
+import { removeTree } from './removal.ts';
+
+/**
+ * A folder, empty at first, that lives as long as the pod (F175); on the node's disk, or in memory, where its sizeLimit is the
+ * file system's own. Any user of the pod may write.
+ */
+export const emptyDirDriver: VolumeDriver = {
+  kind: 'emptyDir',
+  async prepare({ pod, volume, folder }) {
+    await mkdir(folder, { recursive: true });
+    if (isInMemory(volume)) await mountMemory(folder, volume.emptyDir?.sizeLimit);
+    await openTo(folder, pod);
+    return { path: folder };
+  },
+  // Memory is gone after the machine's restart, and so is the pod's data then: that is what the medium promises.
+  async isInPlace({ folder, volume }) {
+    return isInMemory(volume) ? isMounted(folder) : existsSync(folder);
+  },
+  release: ({ folder }) => removeTree(folder),
+};
+
+const isInMemory = (volume: Volume): boolean => volume.emptyDir?.medium === 'Memory';
+
+async function mountMemory(path: string, size: Quantity | undefined): Promise<void> {
+  if (await isMounted(path)) return;
+  const options = size === undefined ? ['mode=0777'] : ['mode=0777', `size=${Math.max(4096, unitsOf(size))}`];
+  await mount(path, { type: 'tmpfs', source: 'tmpfs', options });
+}
+
+/** With fsGroup, that group owns what is made there. */
+async function openTo(path: string, pod: Pod): Promise<void> {
+  const { fsGroup } = pod.spec.securityContext;
+  if (fsGroup !== undefined) await chown(path, 0, fsGroup);
+  await chmod(path, fsGroup === undefined ? 0o777 : 0o2777);
+}

@@ -1,0 +1,91 @@
+import { readFile } from 'node:fs/promises';
+import { runCommand } from '../network/run-command.ts';
+import { VolumeError } from './driver.ts';
+
+/** The mount table is the kernel's; asking it touches no file system, so that a dead file server hangs nobody. */
+export interface Mount {
+  readonly path: string;
+  readonly type: string;
+  /** What is mounted: a device, or `server:/path`. */
+  readonly source: string;
+}
+
+/** Every mount that this process sees, in the order in which they were made. */
+export async function mountTable(): Promise<readonly Mount[]> {
+  return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
+export function parseMountInfo(text: string): readonly Mount[] {
+  return text.split('\n').flatMap((line) => {
+    const fields = line.split(' ');
+    const separator = fields.indexOf('-', 6);
+    if (separator === -1) return [];
+    return [
+      {
+        path: unescaped(fields[4] ?? ''),
+        type: fields[separator + 1] ?? '',
+        source: unescaped(fields[separator + 2] ?? ''),
+      },
+    ];
+  });
+}
+
+/** The kernel writes blanks and such as `\040`. */
+const unescaped = (text: string): string =>
+  text.includes('\\')
+    ? Buffer.from(
+        text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
+        'latin1',
+      ).toString('utf8')
+    : text;
+
+/** The mounts at `path` and below it, the last made first: the order in which they can be taken away. */
+export async function mountsAt(path: string): Promise<readonly Mount[]> {
+  const all = await mountTable();
+  return all.filter((mount) => mount.path === path || mount.path.startsWith(`${path}/`)).reverse();
+}
+
+export async function isMounted(path: string): Promise<boolean> {
+  return (await mountTable()).some((mount) => mount.path === path);
+}
+
+export interface MountOptions {
+  /** As for `mount -t`. Undefined: bind. */
+  readonly type?: string;
+  readonly source: string;
+  readonly options?: readonly string[];
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** Mounts in a process of its own, which is ended at the deadline. Throws VolumeError with the mount program's words. */
+export async function mount(
+  path: string,
+  { type, source, options = [], signal, timeoutMs }: MountOptions,
+): Promise<void> {
+  const list = options.length === 0 ? [] : ['-o', options.join(',')];
+  // Without -c the program resolves the names anew, and a symbolic link that was put there meanwhile would count.
+  const args = type === undefined ? ['-c', '--bind', ...list, source, path] : ['-t', type, ...list, source, path];
+  const { exitCode, stderr } = await runCommand('mount', args, {
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (exitCode !== 0) throw new VolumeError(`${source} cannot be mounted on ${path}: ${lastLine(stderr)}`);
+}
+
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+
+const unmountMs = 5_000;
+
+/**
+ * Takes away everything mounted at `path` and below. What is busy or does not answer in 5 s (a dead file server) is
+ * detached: it vanishes from the tree at once and ends when nobody uses it any more. Throws VolumeError when something stays.
+ */
+export async function unmountAll(path: string): Promise<void> {
+  for (const { path: mounted } of await mountsAt(path)) {
+    const { exitCode } = await runCommand('umount', ['-c', mounted], { timeoutMs: unmountMs });
+    if (exitCode !== 0) await runCommand('umount', ['-c', '-l', '-f', mounted], { timeoutMs: unmountMs });
+  }
+  const left = await mountsAt(path);
+  if (left.length > 0) throw new VolumeError(`${left.map((mount) => mount.path).join(', ')} cannot be unmounted`);
+}
