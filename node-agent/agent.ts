@@ -25,6 +25,7 @@ import { newChecker, type Checker } from './probes/checks.ts';
 import { forgottenPod } from './forgotten-pod.ts';
 import { infraImageName } from './runtime/infra-image.ts';
 import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
+import type { PodInSight } from './stats/sampler.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 
 /** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
@@ -74,6 +75,7 @@ export interface Agent {
   evict(podUid: string, order: EndOrder): boolean;
   /** The pods that are being looked after. */
   readonly podCount: number;
+  pods(): Iterable<PodInSight>;
 }
 
 const telling: Telling = { event: () => undefined };
@@ -148,6 +150,9 @@ class RunningAgent implements Agent {
   }
   checkNode(): void {
     this.#keeper.check();
+  }
+  pods(): Iterable<PodInSight> {
+    return this.#workers.values();
   }
 
   evict(podUid: string, order: EndOrder): boolean {

@@ -1,8 +1,14 @@
 import { hostname } from 'node:os';
-import type { ConfigTable } from '../lib/base/config.ts';
+import { listOf, type ConfigTable } from '../lib/base/config.ts';
 import { controllerOptions } from '../lib/controller/service.ts';
 
 const { apiserver, nats, cluster } = controllerOptions;
+
+function secondsFrom(least: number, text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < least) throw new Error(`must be a number from ${least}`);
+  return value;
+}
 
 /** Everything that can be set on a node agent. */
 export const agentOptions = {
@@ -107,6 +113,22 @@ export const agentOptions = {
     default: 500,
     unit: 'ms',
     help: 'Between two heartbeats on the bus',
+  },
+  statsInterval: {
+    flag: '--stats-interval',
+    env: 'TROUPE_STATS_INTERVAL',
+    default: 5,
+    unit: 's',
+    help: 'Between two readings of what each container uses; readers get fresher ones',
+    parse: (text: string) => secondsFrom(1, text),
+  },
+  metricLabels: {
+    flag: '--metric-labels',
+    env: 'TROUPE_METRIC_LABELS',
+    default: ['app', 'app.kubernetes.io/name'] as readonly string[],
+    unit: 'key,key',
+    help: 'Labels of pods that are told as the metric kube_pod_labels',
+    parse: listOf,
   },
   teardown: {
     flag: '--teardown',

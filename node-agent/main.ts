@@ -13,6 +13,7 @@ import { watchPressure } from './node/pressure-watch.ts';
 import { newDiskStorage } from './pod-storage.ts';
 import { newDockerRuntime } from './runtime/docker-runtime.ts';
 import { engineInfo } from './runtime/engine-info.ts';
+import { startStats } from './stats/stats.ts';
 import { teardown } from './teardown.ts';
 import { newVolumeDrivers } from './volumes/drivers.ts';
 import { parseHostPaths } from './volumes/host-path.ts';
@@ -88,6 +89,12 @@ runService('node-agent', agentOptions, async (context) => {
       heartbeatMs: config.heartbeat,
     });
     isRunning = () => agent.notReady();
+    const { metrics } = startStats({
+      ...{ cluster, node: nodeName, bus, clock, signal, pods: () => agent.pods() },
+      intervalMs: config.statsInterval * 1000,
+      podLabels: config.metricLabels,
+    });
+    telemetry.expose(metrics);
     meter
       .createObservableGauge('troupe_agent_pods', { description: 'Pods being looked after' })
       .addCallback((result) => {

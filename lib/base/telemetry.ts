@@ -14,6 +14,11 @@ export interface Telemetry {
   readonly tracer: Tracer;
   /** Registers a readiness check: undefined when ready, else one sentence that says why not. */
   ready(name: string, check: () => string | undefined): void;
+  /**
+   * Adds text in the form of Prometheus to /metrics, made anew for each reader: for figures of many things that come and go, which
+   * would be dear as instruments of the meter. The text ends with a line break.
+   */
+  expose(text: () => Promise<string>): void;
   /** The reasons why the process is not ready now; empty when it is. */
   notReady(): readonly string[];
   /** Where /metrics, /healthz, /livez and /readyz are served, once listening; undefined when switched off. */
@@ -48,15 +53,19 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       return why === undefined ? [] : [`${name}: ${why}`];
     });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true);
+  const exposed: (() => Promise<string>)[] = [];
   const server = options.listen === '' ? undefined : await listen(options.listen, answer);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0];
     if (path === '/metrics') {
-      const { resourceMetrics } = await exporter.collect();
+      const [{ resourceMetrics }, more] = await Promise.all([
+        exporter.collect(),
+        Promise.all(exposed.map((text) => text())),
+      ]);
       return void response
         .writeHead(200, { 'content-type': 'text/plain; version=0.0.4' })
-        .end(serializer.serialize(resourceMetrics));
+        .end(serializer.serialize(resourceMetrics) + more.join(''));
     }
     if (path === '/healthz' || path === '/livez') return void response.writeHead(200).end('ok\n');
     if (path === '/readyz') {
@@ -74,6 +83,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     meter,
     tracer: trace.getTracer('troupe'),
     ready: (name, check) => void checks.set(name, check),
+    expose: (text) => void exposed.push(text),
     notReady,
     address,
     async close() {

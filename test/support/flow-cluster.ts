@@ -198,6 +198,7 @@ export class FlowCluster {
     const telemetry: Telemetry = {
       meter,
       tracer: trace.getTracer('flow'),
+      expose: () => undefined,
       ready: () => undefined,
       notReady: () => [],
       address: undefined,
