@@ -7,6 +7,8 @@ import { messageOf } from '../lib/base/errors.ts';
 import type { Log } from '../lib/base/log.ts';
 import type { EventBus } from '../lib/bus/bus.ts';
 import type { Client } from '../lib/client/client.ts';
+import { oomKillsBeside } from './cgroups/oom-kills.ts';
+import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
 import { newImagePuller } from './image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
@@ -16,7 +18,7 @@ import { agentMetrics } from './metrics.ts';
 import type { Peer, PodNetwork } from './network/pod-network.ts';
 import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
 import type { Health, Machine } from './node/node-status.ts';
-import type { AgentParts, ServiceSource, Telling } from './parts.ts';
+import { podReference, type AgentParts, type ServiceSource, type Telling } from './parts.ts';
 import type { DnsSettings } from './pod-files.ts';
 import type { PodSource } from './pod-source.ts';
 import type { PodStorage } from './pod-storage.ts';
@@ -55,6 +57,8 @@ export interface AgentOptions {
   readonly check?: Checker;
   /** What the machine is short of, as last looked at. */
   readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
+  readonly cgroups?: PodCgroups | undefined;
+  readonly maxPodPids?: number;
   readonly infraImage?: string;
   readonly maxParallelSteps?: number;
   readonly maxParallelPulls?: number;
@@ -122,6 +126,8 @@ class RunningAgent implements Agent {
           },
         }),
       puller: newImagePuller(runtime, options.maxParallelPulls ?? 3),
+      cgroups: options.cgroups,
+      maxPodPids: options.maxPodPids ?? 0,
       check: options.check ?? newChecker(runtime),
       telling: options.telling ?? telling,
       node: machine,
@@ -285,6 +291,7 @@ class RunningAgent implements Agent {
       const container = found === undefined ? undefined : podContainerOf(found);
       if (container === undefined) worker.forget(containerId);
       else worker.file(container);
+      if (type === 'oom' && container !== undefined) await this.#onOutOfMemory(worker, container);
       worker.wake();
     } catch (error) {
       this.#options.log.debug(
@@ -293,6 +300,19 @@ class RunningAgent implements Agent {
       );
       void this.#relist();
     }
+  }
+
+  /** A container that lives on lost one of its processes: its status cannot tell, so that an Event does. */
+  async #onOutOfMemory(worker: PodWorker, { name, kind, is }: PodContainer): Promise<void> {
+    if (kind === 'sandbox' || is.state !== 'running' || is.pid === undefined) return;
+    const kills = (await oomKillsBeside(is.pid)) ?? 0;
+    if (kills === 0) return;
+    this.#parts.telling.event(
+      podReference(worker.pod, name),
+      'Warning',
+      'OOMKilling',
+      `The kernel ended a process of container ${name} for want of memory (${kills} so far); the container goes on`,
+    );
   }
 
   async #relistNowAndThen(): Promise<void> {
@@ -348,6 +368,7 @@ class RunningAgent implements Agent {
       this.#workerFor(pod).adopt(containers, folders.has(uid) && (await storage.isPrepared(pod)));
       adopted++;
     }
+    await this.#sweepGroups(new Set([...known.keys(), ...this.#workers.keys()]));
     for (const uid of folders) {
       if (known.has(uid) || this.#workers.has(uid)) continue;
       await storage.remove(uid).catch((error: unknown) => {
@@ -355,6 +376,15 @@ class RunningAgent implements Agent {
       });
     }
     log.info({ adopted, pods: known.size }, 'took over what runs');
+  }
+
+  async #sweepGroups(keep: ReadonlySet<string>): Promise<void> {
+    const { cgroups, log } = this.#options;
+    try {
+      for (const uid of (await cgroups?.list()) ?? []) if (!keep.has(uid)) await cgroups?.remove(uid);
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'control groups of pods that are gone could not be removed');
+    }
   }
 
   /** Containers of a pod that the API does not know: it was removed by force while nobody looked. */

@@ -95,6 +95,12 @@ export const agentOptions = {
     default: 110,
     help: 'How many pods the node takes',
   },
+  podPidsLimit: {
+    flag: '--pod-pids-limit',
+    env: 'TROUPE_POD_PIDS_LIMIT',
+    default: 4096,
+    help: 'How many processes and threads a pod may have; 0: any number',
+  },
   parallelSteps: {
     flag: '--parallel-steps',
     env: 'TROUPE_PARALLEL_STEPS',

@@ -30,6 +30,7 @@ export interface ContainerInputs {
   readonly environment: readonly string[];
   readonly mounts: ContainerSpec['mounts'];
   readonly nodeMemoryBytes: number;
+  readonly cgroupParent?: string | undefined;
 }
 
 /** One attempt at one container, as the engine is asked for it. */
@@ -56,6 +57,7 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
     ...(pod.spec.hostIPC === true ? { hostIpc: true } : {}),
     ...(pod.spec.shareProcessNamespace === true ? { sharedPid: true } : {}),
     ...engineResources(container),
+    ...(inputs.cgroupParent === undefined ? {} : { cgroupParent: inputs.cgroupParent }),
     oomScoreAdj: oomScore(pod, container, inputs.nodeMemoryBytes),
     ...(user === undefined && group === undefined
       ? {}

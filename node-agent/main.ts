@@ -6,6 +6,7 @@ import { newClient } from '../lib/client/grpc-client.ts';
 import { newRecorder } from '../lib/controller/events.ts';
 import { newViews } from '../lib/view/views.ts';
 import { newAgent } from './agent.ts';
+import { openCgroups } from './cgroups/node-cgroups.ts';
 import { agentOptions } from './config.ts';
 import { newVethNetwork } from './network/veth-network.ts';
 import { defaultHostIp, machineOf, pressure } from './node/machine.ts';
@@ -33,7 +34,13 @@ runService('node-agent', agentOptions, async (context) => {
   });
   const storage = newDiskStorage(data, newVolumeDrivers({ hostPaths: parseHostPaths(config.hostPaths) }));
   if (config.teardown) {
-    await teardown({ runtime, network, storage, log, graceSeconds: config.teardownGrace });
+    const cgroups = await openCgroups(await runtime.info(), {
+      cluster,
+      name: nodeName,
+      limits: { cpuShares: 1024 },
+      log,
+    });
+    await teardown({ runtime, network, storage, cgroups, log, graceSeconds: config.teardownGrace });
     process.kill(process.pid, 'SIGTERM'); // a clean end, by the one way there is
     return;
   }
@@ -73,7 +80,10 @@ runService('node-agent', agentOptions, async (context) => {
   void (async () => {
     const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
     const hostIp = config.nodeIp === '' ? await defaultHostIp() : config.nodeIp;
-    const machine = machineOf({ ...options, hostIp }, await engineInfo(runtime, { clock, log, signal }));
+    const engine = await engineInfo(runtime, { clock, log, signal });
+    const machine = machineOf({ ...options, hostIp }, engine);
+    const limits = { cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000) };
+    const cgroups = await openCgroups(engine, { cluster, name: nodeName, limits, log });
     const short = watchPressure(() => pressure(data), { clock, signal, onChange: () => agent.checkNode() });
     const agent = newAgent({
       ...{ cluster, machine, runtime, network, storage, client, bus, clock, log, meter, tracer, signal, synced },
@@ -83,6 +93,8 @@ runService('node-agent', agentOptions, async (context) => {
         clusterDomain: config.clusterDomain,
         nodeResolvConf: await readFile('/etc/resolv.conf', 'utf8').catch(() => ''),
       },
+      cgroups,
+      maxPodPids: config.podPidsLimit,
       infraImage: config.infraImage,
       maxParallelSteps: config.parallelSteps,
       maxParallelPulls: config.parallelPulls,

@@ -3,6 +3,7 @@ import type { ObjectReference, Pod, Service } from '../lib/api/objects.ts';
 import type { Clock } from '../lib/base/clock.ts';
 import type { Log } from '../lib/base/log.ts';
 import type { Client } from '../lib/client/client.ts';
+import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { ImagePuller } from './image-puller.ts';
 import type { Limit } from './limit.ts';
 import type { AgentMetrics } from './metrics.ts';
@@ -44,6 +45,10 @@ export interface AgentParts {
   readonly services: ServiceSource;
   readonly statuses: StatusWriter;
   readonly puller: ImagePuller;
+  /** Undefined where this machine has no groups to make. */
+  readonly cgroups: PodCgroups | undefined;
+  /** Processes and threads that a pod may have; 0: any number. */
+  readonly maxPodPids: number;
   readonly check: Checker;
   readonly telling: Telling;
   readonly node: NodeFacts;

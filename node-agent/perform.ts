@@ -3,6 +3,7 @@ import { keyOf } from '../lib/api/keys.ts';
 import { hostPortsOf } from '../lib/api/pods.ts';
 import { hasReason, messageOf } from '../lib/base/errors.ts';
 import { configReader, environmentOf } from './config-reader.ts';
+import { groupFor } from './cgroups/group-for.ts';
 import { containerSpec, sandboxSpec } from './container-spec.ts';
 import { ConfigMissing } from './environment.ts';
 import { inspect } from './inspect-container.ts';
@@ -36,10 +37,7 @@ export async function perform(
       await attach(parts, memory, action.sandbox, true);
       return true;
     case 'removeSandbox':
-      if (!isOnHost(memory)) await parts.network.detach(memory.uid);
-      memory.attached = isOnHost(memory);
-      await parts.runtime.remove(action.sandbox.is.id);
-      memory.forget(action.sandbox.is.id);
+      await removeSandbox(parts, memory, action.sandbox.is.id);
       return true;
     case 'pull':
       pull(parts, memory, action.container, wake);
@@ -97,6 +95,15 @@ async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: numbe
   await early;
   memory.setbacks.delete('');
   return true;
+}
+
+async function removeSandbox(parts: AgentParts, memory: PodMemory, id: string): Promise<void> {
+  const isNewest = memory.sandbox()?.is.id === id; // what runs beside an older one is in the same group
+  if (!isOnHost(memory)) await parts.network.detach(memory.uid);
+  memory.attached = isOnHost(memory);
+  await parts.runtime.remove(id);
+  if (isNewest) await parts.cgroups?.remove(memory.uid);
+  memory.forget(id);
 }
 
 /** A container can be created, though not started, while its sandbox starts: that saves its pod some 20 ms. */
@@ -228,8 +235,9 @@ async function create(
   const environment = await environmentOf(parts, pod, container, sandbox.ip);
   const mounts = await parts.storage.mounts(pod, container, attempt);
   const nodeMemoryBytes = parts.node.memoryBytes;
+  const cgroupParent = await groupFor(parts, pod);
   return parts.runtime.create(
-    containerSpec(pod, { ...wish, sandboxId: sandbox.sandboxId, environment, mounts, nodeMemoryBytes }),
+    containerSpec(pod, { ...wish, sandboxId: sandbox.sandboxId, environment, mounts, nodeMemoryBytes, cgroupParent }),
   );
 }
 

@@ -203,7 +203,7 @@ function terminated(state: PodState, container: PodContainer): ContainerTerminat
 }
 
 function reasonOf({ is }: PodContainer, exitCode: number): string {
-  if (is.oomKilled === true) return 'OOMKilled';
+  if (is.oomKilled === true && exitCode !== 0) return 'OOMKilled'; // a child's end need not be the container's
   if (is.error !== undefined && is.startedAtMs === undefined) return 'ContainerCannotRun';
   return exitCode === 0 ? 'Completed' : 'Error';
 }

@@ -1,6 +1,7 @@
 import type { Log } from '../lib/base/log.ts';
 import { messageOf } from '../lib/base/errors.ts';
 import { podContainerOf } from './labels.ts';
+import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { PodNetwork } from './network/pod-network.ts';
 import type { PodStorage } from './pod-storage.ts';
 import type { ContainerRuntime } from './runtime/runtime.ts';
@@ -10,6 +11,7 @@ export interface TeardownOptions {
   readonly network: PodNetwork;
   readonly storage: PodStorage;
   readonly log: Log;
+  readonly cgroups?: PodCgroups | undefined;
   /** SIGKILL after so many seconds. */
   readonly graceSeconds: number;
 }
@@ -18,13 +20,21 @@ export interface TeardownOptions {
  * Ends every pod of this node and removes what the agent made on the machine: containers, devices, rules, folders. The API
  * is not asked: an agent that starts here again starts the pods that are bound to the node again.
  */
-export async function teardown({ runtime, network, storage, log, graceSeconds }: TeardownOptions): Promise<void> {
+export async function teardown({
+  runtime,
+  network,
+  storage,
+  cgroups,
+  log,
+  graceSeconds,
+}: TeardownOptions): Promise<void> {
   const containers = (await runtime.list()).flatMap((is) => podContainerOf(is) ?? []);
   const apps = containers.filter((container) => container.kind !== 'sandbox');
   const uids = new Set([...containers.map((container) => container.uid), ...(await storage.list())]);
   log.info({ pods: uids.size, containers: containers.length }, 'ending the pods of this node');
   await Promise.all(apps.map(({ is }) => runtime.stop(is.id, graceSeconds)));
   await Promise.all(containers.map(({ is }) => runtime.remove(is.id)));
+  await cgroups?.teardown();
   await network.teardown();
   for (const uid of uids) {
     await storage.remove(uid).catch((error: unknown) => {

@@ -94,13 +94,14 @@ export interface Needs {
  */
 export function needsOf(spec: PodSpec): Needs {
   return {
-    cpuMilli: needOf(spec, (container) => milliOf(container.resources?.requests?.['cpu'] ?? 0)),
-    memoryBytes: needOf(spec, (container) => unitsOf(container.resources?.requests?.['memory'] ?? 0)),
+    cpuMilli: togetherOf(spec, (container) => milliOf(container.resources?.requests?.['cpu'] ?? 0)),
+    memoryBytes: togetherOf(spec, (container) => unitsOf(container.resources?.requests?.['memory'] ?? 0)),
     pods: 1,
   };
 }
 
-function needOf(spec: PodSpec, ask: (container: Partial<Container>) => number): number {
+/** The most that a pod's containers may use together of something each of them has an amount of. */
+export function togetherOf(spec: PodSpec, ask: (container: Partial<Container>) => number): number {
   let sidecars = 0;
   let starting = 0;
   for (const init of spec.initContainers ?? []) {

@@ -53,6 +53,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
       OomScoreAdj: oomScore < 0 && !context.mayLowerOomScore ? 0 : oomScore,
       ...(spec.cpuShares === undefined ? {} : { CpuShares: spec.cpuShares }),
       ...(spec.cpuQuotaMicros === undefined ? {} : { CpuPeriod: 100_000, CpuQuota: spec.cpuQuotaMicros }),
+      ...(spec.cgroupParent === undefined ? {} : { CgroupParent: spec.cgroupParent }),
       // No swap on top: a limit is a limit.
       ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
       LogConfig: isSandbox(spec)

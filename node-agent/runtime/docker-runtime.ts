@@ -246,6 +246,8 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
           osImage: String(found['OperatingSystem']),
           cpus: Number(found['NCPU']),
           memoryBytes: Number(found['MemTotal']),
+          cgroupDriver: textIn(found, 'CgroupDriver', 'none'),
+          cgroupVersion: textIn(found, 'CgroupVersion', '1'),
         };
       } catch (error) {
         throw runtimeError(error, 'Unavailable');
@@ -358,6 +360,9 @@ function containerOf(found: Docker.ContainerInspectInfo): RuntimeContainer {
     ...(finished === undefined || now === 'running' ? {} : { finishedAtMs: finished }),
   };
 }
+
+const textIn = (found: Readonly<Record<string, unknown>>, name: string, otherwise: string): string =>
+  typeof found[name] === 'string' ? found[name] : otherwise;
 
 /** Docker writes the year 1 for "not yet". */
 function timeOf(text: string): number | undefined {

@@ -246,6 +246,8 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
         osImage: 'fake',
         cpus: options.cpus ?? 4,
         memoryBytes: options.memoryBytes ?? 8 * 2 ** 30,
+        cgroupDriver: 'none',
+        cgroupVersion: '2',
       };
     },
     crash(id, exitCode = 137, how = {}) {

@@ -58,6 +58,8 @@ export interface ContainerSpec {
   /** In each 100 ms. */
   readonly cpuQuotaMicros?: number;
   readonly memoryBytes?: number;
+  /** The group of the kernel's in which it is made, as `PodCgroups` names it; undefined: where the engine puts it. */
+  readonly cgroupParent?: string;
   readonly oomScoreAdj?: number;
   readonly user?: string;
   /** Supplementary groups, by number. */
@@ -115,6 +117,9 @@ export interface RuntimeInfo {
   readonly osImage: string;
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** How it keeps the kernel's control groups: `cgroupfs`, `systemd` or none; version `1` or `2`. */
+  readonly cgroupDriver: string;
+  readonly cgroupVersion: string;
 }
 
 /** What the engine could not do; `code` decides the pod's waiting reason. */

@@ -8,7 +8,9 @@ import { systemClock } from '../../lib/base/clock.ts';
 import { silentLog } from '../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../lib/bus/memory-bus.ts';
 import { newViews } from '../../lib/view/views.ts';
-import { newAgent, type Agent } from '../../node-agent/agent.ts';
+import { newAgent, type Agent, type AgentOptions } from '../../node-agent/agent.ts';
+import { openCgroups } from '../../node-agent/cgroups/node-cgroups.ts';
+import type { PodCgroups } from '../../node-agent/cgroups/pod-cgroups.ts';
 import { newVethNetwork } from '../../node-agent/network/veth-network.ts';
 import { defaultHostIp, machineOf } from '../../node-agent/node/machine.ts';
 import { newDiskStorage } from '../../node-agent/pod-storage.ts';
@@ -48,6 +50,9 @@ export class RealNode {
   readonly hostIp: string;
   readonly nodeName: string;
   agent!: Agent;
+  /** What its agent has besides; taken into account when it starts. */
+  wish: Partial<AgentOptions> = {};
+  #cgroups: PodCgroups | undefined;
   readonly #store: MemoryStore;
   readonly #network: number;
   readonly #registry: RunningRegistry;
@@ -68,13 +73,14 @@ export class RealNode {
     this.runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'real', node: this.nodeName });
   }
 
-  static async start(network: number): Promise<RealNode> {
+  static async start(network: number, wish: Partial<AgentOptions> = {}): Promise<RealNode> {
     const engine = await startDockerEngine();
     try {
       await importBusybox(engine.docker);
       const store = new MemoryStore({ clock: systemClock });
       const registry = await newRegistry({ store, clock: systemClock });
       const node = new RealNode(engine, registry, { network, hostIp: await defaultHostIp(), store });
+      node.wish = wish;
       await node.startAgent();
       return node;
     } catch (error) {
@@ -95,19 +101,21 @@ export class RealNode {
       meter: createNoopMeter(),
       signal: this.#stop.signal,
     };
+    const engine = await runtime.info();
+    const limits = { cpuShares: engine.cpus * 1024 };
+    this.#cgroups = await openCgroups(engine, { cluster: 'real', name, limits, log: silentLog });
     const views = newViews({ pods: { node: name }, services: {}, nodes: {} }, shared);
     this.agent = newAgent({
       ...{ ...shared, bus, runtime, pods: views.pods, services: views.services, nodes: views.nodes },
-      machine: machineOf(
-        { name, hostIp: this.hostIp, dataDir, maxPods: 110, agentVersion: 'test' },
-        await runtime.info(),
-      ),
+      machine: machineOf({ name, hostIp: this.hostIp, dataDir, maxPods: 110, agentVersion: 'test' }, engine),
       network: this.#veth(),
       storage: newDiskStorage(dataDir, this.drivers),
       synced: views.synced(),
       dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
       tracer: trace.getTracer('test'),
+      cgroups: this.#cgroups,
       telling: { event: (about, _, reason, message) => this.told.push({ about, reason, message }) },
+      ...this.wish,
     });
     const node = await until(() => client.get('nodes', name), { what: 'the node is registered', timeoutMs: 20_000 });
     if (node.spec.podCIDR === undefined) {
@@ -126,7 +134,14 @@ export class RealNode {
     this.stopAgent();
     const storage = newDiskStorage(this.dataDir, this.drivers);
     const { runtime } = this;
-    await teardown({ runtime, network: this.#veth(), storage, log: silentLog, graceSeconds: 0 }).catch(() => undefined);
+    await teardown({
+      runtime,
+      network: this.#veth(),
+      storage,
+      cgroups: this.#cgroups,
+      log: silentLog,
+      graceSeconds: 0,
+    }).catch(() => undefined);
     await this.engine.stop();
     await this.bus.close();
     await this.#registry.close();
