@@ -22,7 +22,7 @@ const envelopes = [
 ];
 const kinds = [
   ...['config', 'container', 'event', 'lease', 'meta', 'namespace', 'node', 'pod', 'reference', 'service', 'services'],
-  ...['verbs', 'volume', 'workload'],
+  ...['storage', 'storage-source', 'verbs', 'volume', 'workload'],
 ];
 const contract = [...envelopes, ...kinds.map((name) => `troupe/v1/${name}.proto`)];
 

@@ -123,7 +123,11 @@ const revisionOf = (object: Json): string => textAt(objectAt(object, 'metadata')
 const draftOf = <R extends Resource>(object: Json): Draft<Objects[R]> => object as unknown as Draft<Objects[R]>;
 
 /** What others need first: a namespace before what lives in it, a Service before pods whose environment names it. */
-const order: readonly (readonly Resource[])[] = [['namespaces'], ['configmaps', 'secrets'], ['services', 'endpoints']];
+const order: readonly (readonly Resource[])[] = [
+  ['namespaces', 'storageclasses'],
+  ['configmaps', 'secrets', 'persistentvolumes', 'persistentvolumeclaims'],
+  ['services', 'endpoints'],
+];
 
 /** The objects in groups to be applied one after the other; within a group the order does not matter and is kept. */
 export function inOrder(items: readonly ManifestObject[]): ManifestObject[][] {

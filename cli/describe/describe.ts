@@ -19,6 +19,7 @@ import {
 } from './kinds.ts';
 import { pairs, renderOutline, type Outline } from './outline.ts';
 import { describePod } from './pod.ts';
+import { describePersistentVolume, describePersistentVolumeClaim, describeStorageClass } from './storage.ts';
 
 /** Annotations that machines leave for machines; `get -o yaml` shows them. */
 const bookkeeping: ReadonlySet<string> = new Set([lastAppliedAnnotation, 'troupe.dev/traceparent']);
@@ -82,6 +83,14 @@ async function bodyOf(session: Session, resource: Resource, object: Objects[Reso
       return describeLease(object as Objects['leases']);
     case 'events':
       return describeEvent(object as Objects['events']);
+    case 'persistentvolumes':
+      return describePersistentVolume(object as Objects['persistentvolumes']);
+    case 'persistentvolumeclaims': {
+      const { items } = await client.list('pods', inNamespace, session.call);
+      return describePersistentVolumeClaim(object as Objects['persistentvolumeclaims'], items);
+    }
+    case 'storageclasses':
+      return describeStorageClass(object as Objects['storageclasses']);
   }
 }
 

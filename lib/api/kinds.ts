@@ -6,10 +6,13 @@ import type {
   Lease,
   Namespace,
   Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
   Pod,
   ReplicationController,
   Secret,
   Service,
+  StorageClass,
 } from './objects.ts';
 
 /** The resources with a typed form, by the plural name under which the API serves them. */
@@ -24,6 +27,9 @@ export interface Objects {
   readonly leases: Lease;
   readonly configmaps: ConfigMap;
   readonly secrets: Secret;
+  readonly persistentvolumes: PersistentVolume;
+  readonly persistentvolumeclaims: PersistentVolumeClaim;
+  readonly storageclasses: StorageClass;
 }
 export type Resource = keyof Objects;
 
@@ -96,6 +102,31 @@ export const kinds: Readonly<Record<Resource, KindInfo>> = {
     hasStatus: false,
   },
   secrets: { ...core, resource: 'secrets', kind: 'Secret', singular: 'secret', shortNames: [], hasStatus: false },
+  persistentvolumes: {
+    ...core,
+    resource: 'persistentvolumes',
+    kind: 'PersistentVolume',
+    singular: 'persistentvolume',
+    shortNames: ['pv'],
+    namespaced: false,
+  },
+  persistentvolumeclaims: {
+    ...core,
+    resource: 'persistentvolumeclaims',
+    kind: 'PersistentVolumeClaim',
+    singular: 'persistentvolumeclaim',
+    shortNames: ['pvc'],
+  },
+  storageclasses: {
+    ...core,
+    resource: 'storageclasses',
+    kind: 'StorageClass',
+    singular: 'storageclass',
+    shortNames: ['sc'],
+    group: 'storage.k8s.io',
+    namespaced: false,
+    hasStatus: false,
+  },
 };
 
 export const resources = Object.keys(kinds) as readonly Resource[];

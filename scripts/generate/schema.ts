@@ -10,6 +10,7 @@ const inlined = new Set([
   ),
   ...['SecretEnvSource', 'SecretKeySelector', 'SecretProjection'].map(ofLocalReference),
   'EphemeralContainer.ephemeralContainerCommon',
+  'PersistentVolumeSpec.persistentVolumeSource',
   'Probe.handler',
   'Unknown.typeMeta',
   'Volume.volumeSource',

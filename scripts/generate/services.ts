@@ -4,7 +4,7 @@ import { kinds, resources, type KindInfo } from '../../lib/api/kinds.ts';
 /** A service is named by the plural of its kind; Endpoints is a plural already. */
 const serviceName = (info: KindInfo): string => {
   if (info.kind === 'Endpoints') return 'EndpointsSets';
-  return `${info.kind}s`;
+  return info.kind.endsWith('s') ? `${info.kind}es` : `${info.kind}s`;
 };
 
 /** `services.proto`: a service for each kind, with the same verbs everywhere, and the messages that these need. */
@@ -20,7 +20,10 @@ syntax = "proto3";
 
 package troupe.v1;
 
-${['config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service', 'verbs', 'workload']
+${[
+  ...['config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service'],
+  ...['storage', 'verbs', 'workload'],
+]
   .map((file) => `import "troupe/v1/${file}.proto";`)
   .join('\n')}
 `;

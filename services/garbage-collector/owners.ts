@@ -13,7 +13,10 @@ import { formatOwner, ownerIdOf, parseOwner, referredOwner, type OwnerId } from 
 import { finished, needsHelpToGo, ownersOf, reconcile, stripped, type Dependent, type Plan } from './reconcile.ts';
 
 /** What may have owners and is watched for it. Leases and Events change all the time and go by themselves. */
-export const collected = ['pods', 'replicationcontrollers', 'services', 'endpoints', 'configmaps', 'secrets'] as const;
+export const collected = [
+  ...(['pods', 'replicationcontrollers', 'services', 'endpoints', 'configmaps', 'secrets'] as const),
+  'persistentvolumeclaims',
+] as const;
 type Collected = (typeof collected)[number];
 export type CollectedViews = { readonly [R in Collected]: View<Objects[R]> };
 

@@ -2,6 +2,7 @@ import { isAbsent, type Json, listAt, objectAt, textAt, type MutableJson } from 
 import { apiVersionOf, kinds, type Resource } from '../kinds.ts';
 import { dropNulls, each, ensured, fill, fillText, inside } from './fill.ts';
 import { canonicalResources, defaultPod, defaultPodSpec } from './pod.ts';
+import { defaultPersistentVolume, defaultPersistentVolumeClaim, defaultStorageClass } from './storage.ts';
 import { defaultService, keepServiceAllocations } from './service.ts';
 
 /**
@@ -45,6 +46,9 @@ const rules: Readonly<Record<Resource, (object: MutableJson) => void>> = {
   leases: (lease) => void ensured(lease, 'spec'),
   events: () => undefined,
   configmaps: () => undefined,
+  persistentvolumes: defaultPersistentVolume,
+  persistentvolumeclaims: defaultPersistentVolumeClaim,
+  storageclasses: defaultStorageClass,
 };
 
 /** The template's labels stand in for a selector and for the controller's own labels. */

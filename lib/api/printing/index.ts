@@ -2,6 +2,7 @@ import type { Objects, Resource } from '../kinds.ts';
 import type { Event, Labels, Node, PodSpec, Service } from '../objects.ts';
 import { ageOfTime } from './age.ts';
 import { restartsText, summaryOf } from './pod.ts';
+import { claimRow, classRow, volumeRow } from './storage.ts';
 
 export { ageOf, ageOfTime, durationText } from './age.ts';
 export { summaryOf } from './pod.ts';
@@ -168,6 +169,24 @@ const tables: { readonly [R in Resource]: Table<Objects[R]> } = {
   secrets: {
     columns: columns('Name', 'Type', 'Data', 'Age'),
     row: (secret, nowMs) => [secret.metadata.name, secret.type ?? '', String(countOf(secret.data)), age(secret, nowMs)],
+  },
+  persistentvolumes: {
+    columns: columns(
+      ...['Name', 'Capacity', 'Access Modes', 'Reclaim Policy', 'Status', 'Claim', 'StorageClass'],
+      ...['VolumeAttributesClass', 'Reason', 'Age', '[VolumeMode]'],
+    ),
+    row: (volume, nowMs) => volumeRow(volume, age(volume, nowMs)),
+  },
+  persistentvolumeclaims: {
+    columns: columns(
+      ...['Name', 'Status', 'Volume', 'Capacity', 'Access Modes', 'StorageClass', 'VolumeAttributesClass', 'Age'],
+      '[VolumeMode]',
+    ),
+    row: (claim, nowMs) => claimRow(claim, age(claim, nowMs)),
+  },
+  storageclasses: {
+    columns: columns('Name', 'Provisioner', 'ReclaimPolicy', 'VolumeBindingMode', 'AllowVolumeExpansion', 'Age'),
+    row: (storageClass, nowMs) => classRow(storageClass, age(storageClass, nowMs)),
   },
 };
 

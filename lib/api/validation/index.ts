@@ -15,6 +15,16 @@ import { Findings } from './findings.ts';
 import { validateMetadata, validateMetadataUpdate } from './metadata.ts';
 import { validatePod, validatePodStatusUpdate, validatePodUpdate } from './pod.ts';
 import { validateEndpoints, validateService, validateServiceStatusUpdate, validateServiceUpdate } from './service.ts';
+import {
+  validatePersistentVolume,
+  validatePersistentVolumeClaim,
+  validatePersistentVolumeClaimStatus,
+  validatePersistentVolumeClaimUpdate,
+  validatePersistentVolumeStatus,
+  validatePersistentVolumeUpdate,
+  validateStorageClass,
+  validateStorageClassUpdate,
+} from './storage.ts';
 import { validateReplicationController, validateReplicationControllerStatus } from './workload.ts';
 
 /**
@@ -67,4 +77,15 @@ const rules: Readonly<Record<Resource, KindRules>> = {
   leases: { create: validateLease },
   configmaps: { create: validateConfigMap, update: validateDataUpdate },
   secrets: { create: validateSecret, update: validateDataUpdate },
+  persistentvolumes: {
+    create: validatePersistentVolume,
+    update: validatePersistentVolumeUpdate,
+    status: validatePersistentVolumeStatus,
+  },
+  persistentvolumeclaims: {
+    create: validatePersistentVolumeClaim,
+    update: validatePersistentVolumeClaimUpdate,
+    status: validatePersistentVolumeClaimStatus,
+  },
+  storageclasses: { create: validateStorageClass, update: validateStorageClassUpdate },
 };

@@ -16,9 +16,13 @@ export function validateVolumes(found: Findings, field: string, volumes: readonl
     if (given.length === 0) found.required(at, 'must specify a volume type');
     for (const source of given.slice(1)) found.forbidden(`${at}.${source}`, 'may not specify more than 1 volume type');
     const [source] = given;
-    if (source !== undefined) sources[source]?.(found, `${at}.${source}`, objectAt(volume, source));
+    if (source !== undefined) validateVolumeSource(found, at, source, objectAt(volume, source));
   });
 }
+
+/** The rules of one source, below `field`. */
+export const validateVolumeSource = (found: Findings, field: string, name: string, source: Json): void =>
+  sources[name]?.(found, `${field}.${name}`, source);
 
 type SourceRule = (found: Findings, field: string, source: Json) => void;
 

@@ -1,8 +1,9 @@
 import { applyDefaults } from '../../../lib/api/defaults/index.ts';
-import { isAbsent, type MutableJson } from '../../../lib/api/json.ts';
+import { isAbsent, listAt, type MutableJson } from '../../../lib/api/json.ts';
 import type { ApiObject } from '../../../lib/api/objects.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
+import { claimProtection, volumeProtection } from '../../../lib/api/storage.ts';
 import { validateCreate } from '../../../lib/api/validation/index.ts';
 import { rfc3339 } from '../../../lib/base/clock.ts';
 import { alreadyExists, ApiError, invalid, notFound } from '../../../lib/base/errors.ts';
@@ -131,10 +132,25 @@ function prepare(core: Core, { info, object, namespace, traceparent }: Placed): 
     creationTimestamp: rfc3339(core.clock.now()),
     ...rest,
   };
+  protect(info.resource, object);
   // A node registers with what it found on its machine; all other statuses are for their one writer to say.
   if (info.hasStatus && info.resource !== 'nodes') delete object['status'];
   if (traceparent !== undefined && isTraced(info.resource)) annotate(object, traceparent, false);
   applyDefaults(info.resource, object);
+}
+
+/** What is in use must not go: from its first moment it is held until its controller says that nobody uses it. */
+const protections: Readonly<Partial<Record<Resource, string>>> = {
+  persistentvolumes: volumeProtection,
+  persistentvolumeclaims: claimProtection,
+};
+
+function protect(resource: Resource, object: MutableJson): void {
+  const finalizer = protections[resource];
+  if (finalizer === undefined) return;
+  const metadata = metadataOf(object);
+  const given = listAt(metadata, 'finalizers');
+  if (!given.includes(finalizer)) metadata['finalizers'] = [...given, finalizer];
 }
 
 function check(resource: Resource, object: MutableJson): void {

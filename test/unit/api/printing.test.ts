@@ -3,6 +3,8 @@ import { resources, type Objects, type Resource } from '../../../lib/api/kinds.t
 import type { ContainerStatus } from '../../../lib/api/objects.ts';
 import { ageOf, ageOfTime, columnsOf, durationText, rowOf } from '../../../lib/api/printing/index.ts';
 import {
+  aClaim,
+  aClass,
   aContainer,
   aNamespace,
   aNode,
@@ -11,6 +13,7 @@ import {
   anRc,
   aPod,
   aService,
+  aVolume,
   epochMs,
   type PodOptions,
 } from '../../support/builders.ts';
@@ -300,6 +303,32 @@ describe('api/printing', () => {
       Type: 'Opaque',
       Data: '0',
       Age: '5m',
+    });
+  });
+
+  it('shows disks, claims and classes', () => {
+    const ref = { namespace: 'default', name: 'data', uid: 'u' };
+    assert.deepEqual(
+      row(
+        'persistentvolumes',
+        aVolume({ modes: ['ReadOnlyMany', 'ReadWriteOnce'], claimRef: ref, className: 'local' }),
+      ),
+      {
+        ...{ Name: 'disk', Capacity: '1Gi', 'Access Modes': 'RWO,ROX', 'Reclaim Policy': 'Retain', Status: 'Bound' },
+        ...{ Claim: 'default/data', StorageClass: 'local', VolumeAttributesClass: '<unset>', Reason: '', Age: '5m' },
+        VolumeMode: 'Filesystem',
+      },
+    );
+    const pending = { Name: 'data', Status: 'Pending', Volume: '', Capacity: '', 'Access Modes': '', StorageClass: '' };
+    const always = { VolumeAttributesClass: '<unset>', Age: '5m', VolumeMode: 'Filesystem' };
+    assert.deepEqual(row('persistentvolumeclaims', aClaim()), { ...pending, ...always });
+    assert.deepEqual(row('persistentvolumeclaims', aClaim({ volumeName: 'disk', deleted: true })), {
+      ...{ ...pending, Status: 'Terminating', Volume: 'disk', Capacity: '1Gi', 'Access Modes': 'RWO' },
+      ...always,
+    });
+    assert.deepEqual(row('storageclasses', aClass({ isDefault: true })), {
+      ...{ Name: 'local (default)', Provisioner: 'troupe.dev/local', ReclaimPolicy: 'Delete' },
+      ...{ VolumeBindingMode: 'WaitForFirstConsumer', AllowVolumeExpansion: 'false', Age: '5m' },
     });
   });
 

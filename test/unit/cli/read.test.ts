@@ -325,7 +325,7 @@ Events:
       client.put('pods', aPod({ name: 'web-1' }));
       client.put('pods', aPod({ name: 'web-2', namespace: 'shop' }));
       assert.deepEqual(await complete('de'), ['delete', 'describe']);
-      assert.deepEqual(await complete('get', 'p'), ['pods']);
+      assert.deepEqual(await complete('get', 'po'), ['pods']);
       assert.deepEqual(await complete('get', 'pods', ''), ['web-1']);
       assert.deepEqual(await complete('get', '-n', 'shop', 'pods', 'w'), ['web-2']);
       assert.deepEqual(await complete('describe', 'po/w'), ['po/web-1']);

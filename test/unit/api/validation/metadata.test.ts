@@ -5,7 +5,18 @@ import { applyDefaults } from '../../../../lib/api/defaults/index.ts';
 import { copyJson, type Json, type MutableJson } from '../../../../lib/api/json.ts';
 import { resources, type Resource } from '../../../../lib/api/kinds.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '../../../../lib/api/validation/index.ts';
-import { aNamespace, aNode, anEndpoints, anEvent, anRc, aPod, aService } from '../../../support/builders.ts';
+import {
+  aClaim,
+  aClass,
+  aNamespace,
+  aNode,
+  anEndpoints,
+  anEvent,
+  anRc,
+  aPod,
+  aService,
+  aVolume,
+} from '../../../support/builders.ts';
 import { changed } from '../../../support/changed.ts';
 import { expectCauses, rows, short } from './rows.ts';
 
@@ -21,6 +32,9 @@ const valid: Readonly<Record<Resource, object>> = {
   leases: { metadata: { name: 'x', ...meta }, spec: { holderIdentity: 'a', leaseDurationSeconds: 15 } },
   configmaps: { metadata: { name: 'x', ...meta }, data: { a: 'b' } },
   secrets: { metadata: { name: 'x', ...meta }, stringData: { a: 'b' } },
+  persistentvolumes: aVolume({ node: 'n1' }),
+  persistentvolumeclaims: aClaim(),
+  storageclasses: aClass(),
 };
 
 describe('api/validation: every kind', () => {
