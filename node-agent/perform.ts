@@ -14,7 +14,8 @@ import { podFiles } from './pod-files.ts';
 import type { PodMemory } from './pod-memory.ts';
 import type { Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
-import { runHook, stopContainer } from './stop-container.ts';
+import { runPostStart } from './post-start.ts';
+import { stopContainer } from './stop-container.ts';
 import { VolumeError } from './volumes/driver.ts';
 
 /**
@@ -51,6 +52,7 @@ export async function perform(
       await parts.runtime.kill(action.container.is.id, 'SIGKILL');
       return false; // its death is told by the engine
     case 'remove':
+      memory.removing(action.container);
       await parts.runtime.remove(action.container.is.id);
       memory.forget(action.container.is.id);
       return true;
@@ -220,7 +222,7 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   const started = await inspect(parts, memory, id);
   if (attempt > 0) parts.metrics.restarts.add(1);
   telling.event(about, 'Normal', 'Started', `Started container ${container.name}`);
-  if (started !== undefined && container.lifecycle?.postStart !== undefined) afterStart(parts, memory, started, wake);
+  if (started !== undefined) runPostStart(parts, memory, started, wake);
   return true;
 }
 
@@ -265,24 +267,6 @@ function cannotCreate(parts: AgentParts, memory: PodMemory, container: Container
   memory.failed(name, { reason, message, atMs: parts.clock.now() });
   parts.telling.event(podReference(memory.pod, name), 'Warning', 'Failed', `Error: ${message}`);
   return true;
-}
-
-function afterStart(parts: AgentParts, memory: PodMemory, started: PodContainer, wake: () => void): void {
-  const { pod } = memory;
-  const container = pod.spec.containers.find((candidate) => candidate.name === started.name);
-  const hook = container?.lifecycle?.postStart;
-  if (container === undefined || hook === undefined) return;
-  void runHook(parts, {
-    hook,
-    container,
-    containerId: started.is.id,
-    podIp: pod.status.podIP ?? started.ip ?? '',
-  }).then((outcome) => {
-    if (outcome.ok) return;
-    parts.telling.event(podReference(pod, container.name), 'Warning', 'FailedPostStartHook', outcome.message);
-    const deadlineMs = parts.clock.now() + pod.spec.terminationGracePeriodSeconds * 1000;
-    stopContainer(parts, memory, { container: started, deadlineMs, why: 'unhealthy' }, wake);
-  });
 }
 
 async function confirmDeletion(parts: AgentParts, memory: PodMemory): Promise<void> {

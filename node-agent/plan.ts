@@ -1,4 +1,5 @@
-import type { Container, Pod } from '../lib/api/objects.ts';
+import type { Container, ContainerStatus, Pod } from '../lib/api/objects.ts';
+import { restartBackoffOf, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 
@@ -29,13 +30,31 @@ export interface PodState {
   /** Under the container's name: what is known of its image beyond trying. */
   readonly images: ReadonlyMap<string, 'absent' | 'pulling' | 'present'>;
   /** Under the container's id: those that are being stopped. */
-  readonly stopping: ReadonlyMap<string, { readonly deadlineMs: number }>;
+  readonly stopping: ReadonlyMap<string, { readonly sinceMs: number; readonly deadlineMs: number }>;
+  /** Under the container's name: the newest that was removed because the pod is over. */
+  readonly removed: ReadonlyMap<string, PodContainer>;
+  /** Under the container's id: those that this agent has ever stopped, and why. */
+  readonly stopped: ReadonlyMap<string, StopReason>;
+  /** Ids of containers whose post-start hook is not through: they run, but have not started. */
+  readonly hooking: ReadonlySet<string>;
   /** Under the container's id, for those that have probes. */
   readonly probes: ReadonlyMap<string, ProbeVerdict>;
   /** Under the container's id: what it left at its termination message path. */
   readonly messages: ReadonlyMap<string, string>;
   readonly hostIp: string;
 }
+
+/** Why a container is made to end. */
+export type StopReason =
+  | 'deleted'
+  | 'deadline'
+  | 'unhealthy'
+  | 'startupFailed'
+  | 'hookFailed'
+  | 'imageChanged'
+  | 'sandboxLost'
+  | 'podEnded'
+  | 'evicted';
 
 /** Something could not be done; it is tried again. */
 export interface Setback {
@@ -59,21 +78,30 @@ export type ContainerPlan =
   | { readonly step: 'pulling' }
   | { readonly step: 'setback'; readonly setback: Setback }
   /** It crashed; the next attempt comes at `untilMs`. */
-  | { readonly step: 'backOff'; readonly untilMs: number; readonly delayMs: number; readonly current: PodContainer }
+  | {
+      readonly step: 'backOff';
+      readonly untilMs: number;
+      readonly delayMs: number;
+      /** False where it ended well and is only kept from starting again and again without a pause. */
+      readonly crashed: boolean;
+      readonly current: PodContainer;
+    }
   /** It ended and stays so. */
-  | { readonly step: 'done'; readonly succeeded: boolean; readonly current: PodContainer };
+  | { readonly step: 'done'; readonly succeeded: boolean };
 
-const crashFirstMs = 10_000;
-const crashMaxMs = 300_000;
 /** A container that ran so long starts with a clean record. */
 const forgivenAfterMs = 600_000;
-
-/** The wait after a crash when `crashes` came before it in a row: none at first, then 10 s doubling to 300 s (F54; API spec 3.3). */
-export const crashDelayMs = (crashes: number): number =>
-  crashes === 0 ? 0 : Math.min(crashMaxMs, crashFirstMs * 2 ** Math.min(crashes - 1, 10));
+/** One that ends well is started again at once, though no more often than this. */
+const startsEveryMs = 1_000;
+/** What our clock and the engine's may differ by. */
+const clockSlackMs = 5_000;
 
 /** A failed pull is told as such for a moment, then as the wait that follows: this is when the words change. */
 export const setbackTurnsAt = (setback: Setback): number => setback.atMs + 1_000;
+
+/** The same for a container that the engine could not start; one that did start has turned before it began. */
+export const cannotStartTurnsAt = (container: PodContainer): number =>
+  container.is.error !== undefined && container.is.startedAtMs === undefined ? endOf(container) + 1_000 : 0;
 
 export const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always';
 
@@ -86,22 +114,52 @@ export function currentOf(state: PodState, name: string): PodContainer | undefin
 export function planContainer(state: PodState, container: Container, nowMs: number): ContainerPlan {
   const { pod } = state;
   const current = currentOf(state, container.name);
-  if (current === undefined) return begin(state, container, { ...firstAttempt(pod, container), nowMs });
+  if (current === undefined) return planVanished(state, container, nowMs);
   const { is } = current;
   if (is.state === 'running') return { step: 'running', current };
   if (is.state === 'created' && is.error === undefined) {
     return begin(state, container, { attempt: current.attempt, crashes: current.crashes, nowMs }); // made, but never started
   }
-  const succeeded = is.state === 'exited' && is.exitCode === 0;
-  if (!isRestarted(pod, container, succeeded)) return { step: 'done', succeeded, current };
+  const why = state.stopped.get(is.id);
+  // One that answers SIGTERM with exit code 0 after its probe has failed has not succeeded.
+  const failed = why === 'unhealthy' || why === 'startupFailed' || why === 'hookFailed';
+  const succeeded = is.state === 'exited' && is.exitCode === 0 && !failed;
+  if (why !== 'imageChanged' && !isRestarted(pod, container, succeeded)) return { step: 'done', succeeded };
 
+  const next = { attempt: current.attempt + 1, nowMs };
+  if (why === 'imageChanged' || is.image !== container.image) return begin(state, container, { ...next, crashes: 0 });
   const endedMs = endOf(current);
-  const ranMs = endedMs - (is.startedAtMs ?? endedMs);
-  const crashes = ranMs >= forgivenAfterMs ? 0 : current.crashes;
-  const delayMs = crashDelayMs(crashes);
-  if (nowMs < endedMs + delayMs) return { step: 'backOff', untilMs: endedMs + delayMs, delayMs, current };
-  return begin(state, container, { attempt: current.attempt + 1, crashes: crashes + 1, nowMs });
+  const startedMs = is.startedAtMs ?? endedMs;
+  const crashes = endedMs - startedMs >= forgivenAfterMs ? 0 : current.crashes;
+  const untilMs = succeeded ? startedMs + startsEveryMs : endedMs + restartDelayMs(restartBackoffOf(pod), crashes);
+  const delayMs = Math.max(0, untilMs - endedMs);
+  // Where the clock was set back no wait is longer than it is meant to be.
+  if (nowMs < untilMs && untilMs - nowMs <= delayMs + clockSlackMs)
+    return { step: 'backOff', untilMs, delayMs, crashed: !succeeded, current };
+  return begin(state, container, { ...next, crashes: succeeded ? crashes : crashes + 1 });
 }
+
+/**
+ * The engine has no trace of it: it is new, or somebody removed it behind our back. What ran once and is not to be restarted is
+ * never run a second time; how it ended nobody can tell any more.
+ */
+function planVanished(state: PodState, container: Container, nowMs: number): ContainerPlan {
+  const known = knownStatus(state.pod, container.name);
+  if (!hasRun(known)) return begin(state, container, { attempt: 0, crashes: 0, nowMs });
+  const succeeded = known.state?.terminated?.exitCode === 0;
+  const isInit = state.pod.spec.initContainers?.includes(container) === true;
+  if (!(isInit && succeeded) && !isRestarted(state.pod, container, succeeded)) return { step: 'done', succeeded };
+  return begin(state, container, { attempt: known.restartCount + 1, crashes: 0, nowMs });
+}
+
+/** What the API knows of a container by its name. */
+export const knownStatus = ({ status }: Pod, name: string): ContainerStatus | undefined =>
+  [...(status.containerStatuses ?? []), ...(status.initContainerStatuses ?? [])].find((each) => each.name === name);
+
+export const hasRun = (
+  known: ContainerStatus | undefined,
+): known is ContainerStatus & { readonly containerID: string } =>
+  known?.containerID !== undefined && known.containerID !== '';
 
 /** When it ended; for one that could not be started, when that was tried. */
 export const endOf = ({ is }: PodContainer): number => is.finishedAtMs ?? is.startedAtMs ?? is.createdAtMs;
@@ -113,13 +171,6 @@ function isRestarted(pod: Pod, container: Container, succeeded: boolean): boolea
   const isInit = pod.spec.initContainers?.some((init) => init.name === container.name) === true;
   if (policy === 'Never') return false;
   return policy === 'Always' && !isInit ? true : !succeeded;
-}
-
-/** Where the engine remembers nothing of a container that ran before, its count goes on from what the API knows. */
-function firstAttempt(pod: Pod, { name }: Container): { readonly attempt: number; readonly crashes: number } {
-  const known = pod.status.containerStatuses?.find((status) => status.name === name);
-  const ran = known?.containerID !== undefined && known.containerID !== '';
-  return { attempt: ran ? known.restartCount + 1 : 0, crashes: 0 };
 }
 
 function begin(
@@ -155,10 +206,14 @@ export function isInitialized(state: PodState): boolean {
 export function isInitDone(state: PodState, init: Container): boolean {
   const current = currentOf(state, init.name);
   if (current === undefined) return false;
-  if (isSidecar(init)) return current.is.state === 'running' && (state.probes.get(current.is.id)?.started ?? true);
+  if (isSidecar(init)) return current.is.state === 'running' && hasStarted(state, current);
   const fresh = state.sandbox === undefined || isOfPresentSandbox(state, current);
   return fresh && current.is.state === 'exited' && current.is.exitCode === 0;
 }
+
+/** Runs, its post-start hook is through, and its startup probe, where it has one, has passed. */
+export const hasStarted = (state: PodState, { is }: PodContainer): boolean =>
+  is.state === 'running' && !state.hooking.has(is.id) && (state.probes.get(is.id)?.started ?? true);
 
 /** When the pod's time is up (activeDeadlineSeconds after its start); undefined when it has no deadline or no start. */
 export function deadlineOf(pod: Pod): number | undefined {

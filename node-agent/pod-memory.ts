@@ -3,7 +3,8 @@ import type { Pod } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
 import { rememberedEnding, type PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
-import { crashDelayMs, type PodState, type Setback } from './plan.ts';
+import { defaultBackoff, restartDelayMs } from '../lib/api/restart-backoff.ts';
+import type { PodState, Setback, StopReason } from './plan.ts';
 import type { ContainerProbes } from './probes/container-probes.ts';
 
 /**
@@ -24,7 +25,10 @@ export class PodMemory {
   readonly containers = new Map<string, PodContainer>();
   readonly setbacks = new Map<string, Setback>();
   readonly images = new Map<string, 'absent' | 'pulling' | 'present'>();
-  readonly stopping = new Map<string, { readonly deadlineMs: number }>();
+  readonly stopping = new Map<string, { readonly sinceMs: number; readonly deadlineMs: number }>();
+  readonly stopped = new Map<string, StopReason>();
+  readonly hooking = new Set<string>();
+  readonly removed = new Map<string, PodContainer>();
   readonly probes = new Map<string, ContainerProbes>();
   readonly messages = new Map<string, string>();
   /** Containers that were created while their sandbox started: name and attempt to id. */
@@ -42,10 +46,23 @@ export class PodMemory {
   /** Takes over what the API says; undefined: it has the pod no more. */
   heard(pod: Pod | undefined, nowMs: number): void {
     if (pod === undefined) this.gone = true;
-    else this.pod = pod;
+    else this.#replace(pod);
     if (!this.gone && !isDeleting(this.pod)) return;
     this.endingSinceMs ??= nowMs;
     this.ending.abort(new Error('the pod is being deleted'));
+  }
+
+  /** Another image is another chance: what went wrong with the old one does not hold the new one up. */
+  #replace(pod: Pod): void {
+    for (const field of ['containers', 'initContainers'] as const) {
+      for (const { name, image } of pod.spec[field] ?? []) {
+        const before = this.pod.spec[field]?.find((container) => container.name === name);
+        if (before === undefined || before.image === image) continue;
+        this.setbacks.delete(name);
+        this.images.delete(name);
+      }
+    }
+    this.pod = pod;
   }
 
   /** The newest sandbox. */
@@ -60,10 +77,19 @@ export class PodMemory {
     if (container.kind === 'sandbox' && container.is.state === 'exited') this.attached = false;
   }
 
+  /** Its end is still to be told when its last trace is gone. */
+  removing(container: PodContainer): void {
+    const before = this.removed.get(container.name);
+    if (this.endingSinceMs === undefined || (before?.attempt ?? -1) > container.attempt) return;
+    this.removed.set(container.name, container);
+  }
+
   forget(id: string): void {
     this.containers.delete(id);
-    this.messages.delete(id);
+    if (this.endingSinceMs === undefined) this.messages.delete(id);
     this.stopping.delete(id);
+    this.stopped.delete(id);
+    this.hooking.delete(id);
     this.probes.get(id)?.close();
     this.probes.delete(id);
   }
@@ -73,7 +99,7 @@ export class PodMemory {
     // What an image lacks takes people to mend; what a configuration lacks is often created a moment later.
     const delayMs =
       failure.reason === 'ErrImagePull'
-        ? crashDelayMs(failures)
+        ? restartDelayMs(defaultBackoff, failures)
         : backoffMs(failures - 1, { firstMs: 1_000, maxMs: 60_000, jitter: 0 });
     const setback = { ...failure, failures, retryAtMs: failure.atMs + delayMs };
     this.setbacks.set(name, setback);
@@ -100,6 +126,9 @@ export class PodMemory {
       setbacks: this.setbacks,
       images: this.images,
       stopping: this.stopping,
+      stopped: this.stopped,
+      hooking: this.hooking,
+      removed: this.removed,
       probes: new Map([...this.probes].map(([id, probes]) => [id, probes.verdict])),
       messages: this.messages,
       hostIp: at.hostIp,

@@ -9,7 +9,8 @@ import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import { perform } from './perform.ts';
 import { PodMemory } from './pod-memory.ts';
-import { outcomeOf, planContainer, setbackTurnsAt, type PodState, type Setback } from './plan.ts';
+import { knownStatus, outcomeOf, planContainer, setbackTurnsAt, type PodState, type Setback } from './plan.ts';
+import { resumePostStart } from './post-start.ts';
 import { ContainerProbes, hasProbes } from './probes/container-probes.ts';
 import { reconcile, type Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
@@ -70,6 +71,9 @@ export class PodWorker implements StatusEntry {
     const running = this.#memory.sandbox()?.is.state === 'running';
     this.#memory.attached = running;
     this.#memory.unverified = running;
+    resumePostStart(this.#parts, this.#memory, () => {
+      this.wake();
+    });
   }
 
   /** What the API says now; undefined: it has the pod no more. */
@@ -301,12 +305,13 @@ export class PodWorker implements StatusEntry {
         memory.probes.delete(is.id);
         continue;
       }
-      if (memory.probes.has(is.id)) continue;
+      if (memory.probes.has(is.id) || memory.hooking.has(is.id)) continue;
       const spec = [...memory.pod.spec.containers, ...(memory.pod.spec.initContainers ?? [])].find(
         (c) => c.name === name,
       );
       if (spec === undefined || !hasProbes(spec)) continue;
-      const before = memory.pod.status.containerStatuses?.find((status) => status.containerID === `docker://${is.id}`);
+      const known = knownStatus(memory.pod, name);
+      const before = known?.containerID === `docker://${is.id}` ? known : undefined;
       const probes = new ContainerProbes({
         target: { containerId: is.id, container: spec, podIp: ip },
         startedAtMs: is.startedAtMs ?? clock.now(),
@@ -336,7 +341,7 @@ export class PodWorker implements StatusEntry {
     for (const { is, kind, name, attempt } of containers.values()) {
       if (kind === 'sandbox' || is.state !== 'exited' || messages.has(is.id)) continue;
       let message = await this.#parts.storage.message(uid, name, attempt);
-      const spec = pod.spec.containers.find((container) => container.name === name);
+      const spec = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((c) => c.name === name);
       const wantsLogs = spec?.terminationMessagePolicy === 'FallbackToLogsOnError' && is.exitCode !== 0;
       if (message === '' && wantsLogs) message = await this.#lastLines(is.id).catch(() => '');
       messages.set(is.id, message);
@@ -345,11 +350,11 @@ export class PodWorker implements StatusEntry {
 
   async #lastLines(id: string): Promise<string> {
     const stop = AbortSignal.any([this.#parts.signal, AbortSignal.timeout(2_000)]);
-    let text = '';
+    let tail = Buffer.alloc(0);
     for await (const part of this.#parts.runtime.logs(id, { tailLines: 80 }, stop)) {
-      text = (text + Buffer.from(part).toString('utf8')).slice(-logTailBytes);
+      tail = Buffer.concat([tail, part]).subarray(-logTailBytes);
     }
-    return text;
+    return tail.toString('utf8').replace(/^\uFFFD+/, ''); // what the cut has left of a character
   }
 
   // ---- What is told ----------------------------------------------------------------------------
@@ -387,9 +392,9 @@ export class PodWorker implements StatusEntry {
   #tellBackOffs(state: PodState): void {
     if (state.endingSinceMs !== undefined || state.ending !== undefined || isTerminal(state.pod)) return;
     const nowMs = this.#parts.clock.now();
-    for (const container of state.pod.spec.containers) {
+    for (const container of [...(state.pod.spec.initContainers ?? []), ...state.pod.spec.containers]) {
       const plan = planContainer(state, container, nowMs);
-      if (plan.step === 'backOff') {
+      if (plan.step === 'backOff' && plan.crashed) {
         const { attempt } = plan.current;
         this.#tellOnce(
           `${container.name}/${attempt}`,

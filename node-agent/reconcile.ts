@@ -2,7 +2,9 @@ import { isTerminal } from '../lib/api/pods.ts';
 import type { Container } from '../lib/api/objects.ts';
 import { leavesNothing } from './eviction/pod-ending.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
+import { nextToStop } from './stop-order.ts';
 import {
+  cannotStartTurnsAt,
   currentOf,
   deadlineOf,
   isInitDone,
@@ -13,6 +15,7 @@ import {
   planContainer,
   setbackTurnsAt,
   type PodState,
+  type StopReason,
 } from './plan.ts';
 
 /** One step that brings a pod nearer to what it should be. Every step may be done twice. */
@@ -39,8 +42,6 @@ export type Action =
   /** Nothing of the pod is left here: the API may forget it. */
   | { readonly type: 'confirmDeletion' };
 
-export type StopReason = 'deleted' | 'deadline' | 'unhealthy' | 'imageChanged' | 'sandboxLost' | 'podEnded' | 'evicted';
-
 export interface Decision {
   readonly actions: readonly Action[];
   /** When to look again even if nothing happens. */
@@ -49,6 +50,8 @@ export interface Decision {
 
 /** A pod that somebody removed by force, or that we never heard of, gets this long. */
 const forcedGraceMs = 1_000;
+/** One that is asked to end only when the grace is over already still gets this long: a sidecar, as a rule. */
+const lateGraceMs = 1_000;
 
 /**
  * What to do next for one pod. Depends on its arguments only: run again after a crash, or after something else
@@ -86,8 +89,22 @@ function live(state: PodState, nowMs: number): Decision {
   }
   for (const init of state.pod.spec.initContainers ?? [])
     if (isSidecar(init)) advance(state, init, 'init', { nowMs, turn });
-  for (const container of state.pod.spec.containers) advance(state, container, 'container', { nowMs, turn });
+  let held = false;
+  for (const container of state.pod.spec.containers) {
+    // A post-start hook that is not through holds back the containers behind its own, as long as these are new.
+    if (held && currentOf(state, container.name) === undefined) continue;
+    advance(state, container, 'container', { nowMs, turn });
+    held ||= isHolding(state, container, nowMs);
+  }
   return turn.decision();
+}
+
+function isHolding(state: PodState, container: Container, nowMs: number): boolean {
+  if (container.lifecycle?.postStart === undefined) return false;
+  const plan = planContainer(state, container, nowMs);
+  return plan.step === 'running'
+    ? state.hooking.has(plan.current.is.id)
+    : plan.step === 'start' || plan.step === 'pulling';
 }
 
 /** Whether containers can be started: the sandbox runs and has its network. */
@@ -137,16 +154,19 @@ function advance(
       else turn.act({ type: 'start', kind, container, attempt: plan.attempt, crashes: plan.crashes });
       return;
     case 'running': {
-      const healthy = state.probes.get(plan.current.is.id)?.alive !== false;
-      const changed = plan.current.is.image !== container.image;
-      if (healthy && !changed) return;
-      const seconds = healthy ? undefined : container.livenessProbe?.terminationGracePeriodSeconds;
+      const { current } = plan;
+      const verdict = state.probes.get(current.is.id);
+      const healthy = verdict?.alive !== false;
+      if (healthy && current.is.image === container.image) return;
+      const why = healthy ? 'imageChanged' : verdict.started ? 'unhealthy' : 'startupFailed';
+      const probe = why === 'startupFailed' ? container.startupProbe : container.livenessProbe;
+      const seconds = healthy ? undefined : probe?.terminationGracePeriodSeconds;
       const deadlineMs = nowMs + (seconds === undefined ? graceMsOf(state) : seconds * 1000);
-      stopAll(state, [plan.current], { deadlineMs, nowMs, why: healthy ? 'imageChanged' : 'unhealthy', turn });
+      stopAll(state, [current], { deadlineMs, nowMs, why, turn });
       return;
     }
     case 'backOff':
-      return turn.wakeAt(plan.untilMs);
+      return turn.wakeAt(nowMs < cannotStartTurnsAt(plan.current) ? cannotStartTurnsAt(plan.current) : plan.untilMs);
     case 'setback': {
       const turnsAt = setbackTurnsAt(plan.setback);
       return turn.wakeAt(nowMs < turnsAt ? turnsAt : plan.setback.retryAtMs);
@@ -173,7 +193,7 @@ function rest(state: PodState, nowMs: number, why: StopReason): Decision {
   const turn = new Turn();
   const running = runningOf(state);
   const deadlineMs = Math.min(nowMs + graceMsOf(state), state.ending?.deadlineMs ?? Infinity);
-  stopAll(state, running, { deadlineMs, nowMs, why, turn });
+  stopAll(state, running, { deadlineMs, nowMs, why, turn, inOrder: true });
   if (running.length > 0) return turn.decision();
   for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
   if (leavesNothing(state.pod)) {
@@ -190,7 +210,7 @@ function end(state: PodState, nowMs: number): Decision {
   if (running.length > 0) {
     const graceEndsMs = (state.endingSinceMs ?? nowMs) + graceMsOf(state);
     const deadlineMs = Math.min(graceEndsMs, state.ending?.deadlineMs ?? Infinity);
-    stopAll(state, running, { deadlineMs, nowMs, why: 'deleted', turn });
+    stopAll(state, running, { deadlineMs, nowMs, why: 'deleted', turn, inOrder: true });
     return turn.decision();
   }
   for (const container of state.containers) turn.act({ type: 'remove', container });
@@ -205,19 +225,28 @@ interface StopOptions {
   readonly nowMs: number;
   readonly why: StopReason;
   readonly turn: Turn;
+  /** Sidecars go after those that they serve. */
+  readonly inOrder?: boolean;
 }
 
-/** All at once (F48, shared fate). One that is being stopped already is ended where its time has become shorter. */
+/** One that is being stopped already is ended where its time has become shorter. When the time is over, all go. */
 function stopAll(
   state: PodState,
   running: readonly PodContainer[],
-  { deadlineMs, nowMs, why, turn }: StopOptions,
+  { deadlineMs, nowMs, why, turn, inOrder = false }: StopOptions,
 ): void {
+  const leastMs = Math.min(lateGraceMs, graceMsOf(state));
+  const now = new Set(inOrder && nowMs < deadlineMs ? nextToStop(state.pod, running) : running);
   for (const container of running) {
     const stopping = state.stopping.get(container.is.id);
-    if (stopping === undefined) turn.act({ type: 'stop', container, deadlineMs, why });
-    else if (nowMs >= Math.min(deadlineMs, stopping.deadlineMs)) turn.act({ type: 'kill', container });
-    else turn.wakeAt(Math.min(deadlineMs, stopping.deadlineMs));
+    if (stopping === undefined) {
+      if (!now.has(container)) turn.wakeAt(deadlineMs);
+      else turn.act({ type: 'stop', container, deadlineMs: Math.max(deadlineMs, nowMs + leastMs), why });
+      continue;
+    }
+    const untilMs = Math.min(stopping.deadlineMs, Math.max(deadlineMs, stopping.sinceMs + leastMs));
+    if (nowMs >= untilMs) turn.act({ type: 'kill', container });
+    else turn.wakeAt(untilMs);
   }
 }
 

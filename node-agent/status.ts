@@ -5,6 +5,7 @@ import type {
   ContainerState,
   ContainerStatus,
   ContainerTerminated,
+  Pod,
   PodCondition,
   PodPhase,
   PodStatus,
@@ -13,12 +14,17 @@ import { conditionOf, isTerminal, withCondition } from '../lib/api/pods.ts';
 import { withEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 import {
+  cannotStartTurnsAt,
+  deadlineOf,
   endOf,
+  hasRun,
+  hasStarted,
   isInitialized,
   isPastDeadline,
+  isSidecar,
+  knownStatus,
   outcomeOf,
   planContainer,
-  isSidecar,
   setbackTurnsAt,
   type PodState,
   type Setback,
@@ -43,7 +49,7 @@ export function podStatus(state: PodState, nowMs: number): PodStatus {
     ...before,
     phase,
     conditions: conditionsOf(state, { nowMs, phase, statuses, initStatuses }),
-    ...(late
+    ...(late && over
       ? { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' }
       : {}),
     hostIP: state.hostIp,
@@ -57,18 +63,20 @@ export function podStatus(state: PodState, nowMs: number): PodStatus {
   return state.ending === undefined || ended ? status : withEnding(status, state.ending, nowMs);
 }
 
-/** Pending until every container has started once, Running while any runs or will, then how it ended. */
+/**
+ * Pending until every container has started once, Running while any runs or will, then how it ended: told only when nothing of
+ * it runs any more, sidecars included, for whoever hears of the end may start another in its place.
+ */
 function phaseOf(state: PodState, nowMs: number): PodPhase {
-  if (state.ending !== undefined) {
-    const runs = state.containers.some((container) => container.is.state === 'running');
-    return runs ? (state.pod.status.phase ?? 'Pending') : 'Failed';
-  }
-  if (isPastDeadline(state, nowMs)) return 'Failed';
-  const outcome = outcomeOf(state, nowMs);
-  if (outcome !== undefined) return outcome;
+  const isQuiet = state.containers.every((container) => container.is.state !== 'running');
+  if (state.ending !== undefined) return isQuiet ? 'Failed' : (state.pod.status.phase ?? 'Pending');
+  const outcome = isPastDeadline(state, nowMs) ? 'Failed' : outcomeOf(state, nowMs);
+  if (outcome !== undefined && isQuiet) return outcome;
   if (state.pod.status.phase === 'Running') return 'Running'; // never back: "pending" is only before the first start
-  const started = state.pod.spec.containers.every((container) =>
-    state.containers.some((candidate) => candidate.name === container.name && candidate.is.startedAtMs !== undefined),
+  const started = state.pod.spec.containers.every(
+    ({ name }) =>
+      hasRun(knownStatus(state.pod, name)) ||
+      state.containers.some((candidate) => candidate.name === name && candidate.is.startedAtMs !== undefined),
   );
   return started ? 'Running' : 'Pending';
 }
@@ -88,12 +96,11 @@ interface At {
 }
 
 function containerStatus(state: PodState, container: Container, at: At): ContainerStatus {
-  const attempts = state.containers
+  const removed = state.removed.get(container.name);
+  const attempts = [...state.containers, ...(removed === undefined ? [] : [removed])]
     .filter((candidate) => candidate.name === container.name)
     .toSorted((a, b) => b.attempt - a.attempt);
-  const known = [...(state.pod.status.containerStatuses ?? []), ...(state.pod.status.initContainerStatuses ?? [])].find(
-    (status) => status.name === container.name,
-  );
+  const known = knownStatus(state.pod, container.name);
   const current =
     attempts.find((attempt) => attempt.is.state === 'running') ??
     attempts.find((attempt) => attempt.is.startedAtMs !== undefined || attempt.is.error !== undefined);
@@ -103,14 +110,16 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
   const last = previous === undefined ? known?.lastState : { terminated: terminated(state, previous) };
   const { now, before } = stateOf(state, container, { ...at, current });
   const lastState = before ?? (last !== undefined && Object.keys(last).length > 0 ? last : undefined);
-  const verdict = state.probes.get(current.is.id);
-  const running = current.is.state === 'running';
-  const started = running && (verdict?.started ?? true);
+  const isSame = known?.containerID === containerId(current);
+  // A pod that ends is probed no more: what was so last stays so.
+  const wasReady = state.endingSinceMs !== undefined && isSame ? known.ready : true;
+  const verdictReady = state.probes.get(current.is.id)?.ready ?? wasReady;
+  const started = hasStarted(state, current);
   return {
     name: container.name,
     state: now,
     ...(lastState === undefined ? {} : { lastState }),
-    ready: isReady(state, container, { running, started, current, verdictReady: verdict?.ready ?? true }),
+    ready: isReady(state, container, { started, current, verdictReady }),
     restartCount: current.attempt,
     image: container.image,
     imageID: current.is.imageId,
@@ -123,7 +132,6 @@ function isReady(
   state: PodState,
   container: Container,
   now: {
-    readonly running: boolean;
     readonly started: boolean;
     readonly current: PodContainer;
     readonly verdictReady: boolean;
@@ -147,8 +155,11 @@ function stateOf(
   const was: ContainerState = { terminated: terminated(state, current) };
   if (at.over || state.endingSinceMs !== undefined || state.ending !== undefined) return { now: was };
   const plan = planContainer(state, container, at.nowMs);
-  if (plan.step === 'backOff') {
-    const message = `back-off ${plan.delayMs / 1000}s restarting failed container=${container.name} pod=${state.pod.metadata.name}`;
+  if (plan.step === 'backOff' && plan.crashed) {
+    const cause = current.is.error === undefined ? '' : `: ${current.is.error}`;
+    if (at.nowMs < cannotStartTurnsAt(current))
+      return { now: { waiting: { reason: 'RunContainerError', message: cause.slice(2) } }, before: was };
+    const message = `back-off ${plan.delayMs / 1000}s restarting failed container=${container.name} pod=${state.pod.metadata.name}${cause}`;
     return { now: { waiting: { reason: 'CrashLoopBackOff', message } }, before: was };
   }
   if (plan.step === 'setback') return { now: { waiting: waitingFor(plan.setback, at.nowMs) }, before: was };
@@ -162,7 +173,8 @@ function withoutContainer(
   at: At & { readonly known: ContainerStatus | undefined },
 ): ContainerStatus {
   const { known, nowMs } = at;
-  if (known?.containerID !== undefined && (at.over || state.endingSinceMs !== undefined)) return known;
+  const stays = at.over || state.endingSinceMs !== undefined || planContainer(state, container, nowMs).step === 'done';
+  if (hasRun(known) && stays) return withKnownEnd(known, nowMs);
   const base = {
     name: container.name,
     ready: false,
@@ -170,7 +182,7 @@ function withoutContainer(
     image: container.image,
     imageID: known?.imageID ?? '',
     started: false,
-    ...(known?.lastState === undefined ? {} : { lastState: known.lastState }),
+    ...lastStateOf(known, nowMs),
   };
   const setback = state.setbacks.get(container.name) ?? state.setbacks.get('');
   const isApp = state.pod.spec.containers.includes(container);
@@ -179,6 +191,31 @@ function withoutContainer(
   const message = state.networkReady ? {} : { message: 'the node has no range of pod addresses yet' };
   return { ...base, state: { waiting: { reason, ...message } } };
 }
+
+/** What is known of a container that the engine has no trace of: if it ran when it was last seen, nobody knows how it ended. */
+function withKnownEnd(known: ContainerStatus, nowMs: number): ContainerStatus {
+  if (known.state?.terminated !== undefined) return known;
+  return { ...known, state: { terminated: knownEnd(known, nowMs) }, ready: false, started: false };
+}
+
+function lastStateOf(known: ContainerStatus | undefined, nowMs: number): Pick<ContainerStatus, 'lastState'> {
+  if (hasRun(known)) return { lastState: { terminated: knownEnd(known, nowMs) } };
+  return known?.lastState === undefined ? {} : { lastState: known.lastState };
+}
+
+function knownEnd({ state, lastState, ...known }: ContainerStatus, nowMs: number): ContainerTerminated {
+  const told = state?.running === undefined ? (state?.terminated ?? lastState?.terminated) : undefined;
+  return told ?? unknownEnd({ ...known, ...(state === undefined ? {} : { state }) }, nowMs);
+}
+
+const unknownEnd = (known: ContainerStatus, nowMs: number): ContainerTerminated => ({
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'The engine has no trace of the container any more: how it ended is not known',
+  ...(known.state?.running?.startedAt === undefined ? {} : { startedAt: known.state.running.startedAt }),
+  finishedAt: rfc3339(nowMs),
+  ...(known.containerID === undefined ? {} : { containerID: known.containerID }),
+});
 
 function waitingFor(setback: Setback, nowMs: number): { reason: string; message: string } {
   const waits = setback.reason === 'ErrImagePull' && nowMs >= setbackTurnsAt(setback);
@@ -194,7 +231,7 @@ function terminated(state: PodState, container: PodContainer): ContainerTerminat
   return {
     exitCode,
     ...(exitCode > 128 && exitCode <= 192 ? { signal: exitCode - 128 } : {}),
-    reason: reasonOf(container, exitCode),
+    reason: reasonOf(state.pod, container, exitCode),
     ...(message === undefined || message === '' ? {} : { message }),
     ...(is.startedAtMs === undefined ? {} : { startedAt: rfc3339(is.startedAtMs) }),
     finishedAt: rfc3339(endOf(container)),
@@ -202,9 +239,11 @@ function terminated(state: PodState, container: PodContainer): ContainerTerminat
   };
 }
 
-function reasonOf({ is }: PodContainer, exitCode: number): string {
+function reasonOf(pod: Pod, container: PodContainer, exitCode: number): string {
+  const { is } = container;
   if (is.oomKilled === true && exitCode !== 0) return 'OOMKilled'; // a child's end need not be the container's
   if (is.error !== undefined && is.startedAtMs === undefined) return 'ContainerCannotRun';
+  if (endOf(container) >= (deadlineOf(pod) ?? Infinity)) return 'DeadlineExceeded'; // whoever ran until then was stopped
   return exitCode === 0 ? 'Completed' : 'Error';
 }
 
@@ -222,14 +261,15 @@ function conditionsOf(
   { nowMs, phase, statuses, initStatuses }: ConditionInputs,
 ): readonly PodCondition[] {
   const over = phase === 'Succeeded' || phase === 'Failed';
-  const unready = statuses.filter((status) => !status.ready).map((status) => status.name);
-  const waiting = initStatuses.filter((status) => !status.ready).map((status) => status.name);
-  const ready =
-    over || unready.length > 0
-      ? notReady(phase, unready)
-      : state.ending === undefined
-        ? isTrue
-        : isFalse(state.ending.reason, state.ending.message); // traffic goes elsewhere before the containers do
+  const sidecars = new Set((state.pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name));
+  const unready = [...initStatuses.filter(({ name }) => sidecars.has(name)), ...statuses]
+    .filter((status) => !status.ready)
+    .map((status) => status.name);
+  const waiting = initStatuses
+    .filter((status) => !(sidecars.has(status.name) ? status.started : status.ready))
+    .map((status) => status.name);
+  const containersReady = over || unready.length > 0 ? notReady(phase, unready) : isTrue;
+  const ready = containersReady.status === 'True' ? readiness(state) : containersReady;
   const initialized =
     phase === 'Succeeded' || isInitialized(state) || (over && waiting.length === 0)
       ? isTrue
@@ -239,7 +279,7 @@ function conditionsOf(
   const list = {
     PodReadyToStartContainers: sandboxReady,
     Initialized: initialized,
-    ContainersReady: ready,
+    ContainersReady: containersReady,
     Ready: ready,
   };
   let conditions = state.pod.status.conditions ?? [];
@@ -257,4 +297,25 @@ function notReady(phase: PodPhase, unready: readonly string[]): Verdict {
   if (phase === 'Succeeded') return { status: 'False', reason: 'PodCompleted' };
   if (phase === 'Failed') return { status: 'False', reason: 'PodFailed' };
   return isFalse('ContainersNotReady', `containers with unready status: [${unready.join(' ')}]`);
+}
+
+/** All its containers are ready: is the pod? One that is on its way out gets no traffic any more, before its containers end. */
+function readiness(state: PodState): Verdict {
+  if (state.ending !== undefined) return isFalse(state.ending.reason, state.ending.message);
+  if (state.endingSinceMs !== undefined) return isFalse('PodTerminating', 'the pod is being deleted');
+  return gatesOf(state.pod);
+}
+
+/** A pod may name conditions that others must set before it counts as ready. */
+function gatesOf({ spec, status }: Pod): Verdict {
+  const closed = (spec.readinessGates ?? []).filter(
+    ({ conditionType }) => conditionOf(status, conditionType)?.status !== 'True',
+  );
+  if (closed.length === 0) return isTrue;
+  const words = closed.map(({ conditionType }) =>
+    conditionOf(status, conditionType) === undefined
+      ? `corresponding condition of pod readiness gate "${conditionType}" does not exist`
+      : `the status of pod readiness gate "${conditionType}" is not "True"`,
+  );
+  return isFalse('ReadinessGatesNotReady', `${words.join(', ')}`);
 }

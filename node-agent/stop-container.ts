@@ -6,7 +6,7 @@ import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import type { PodMemory } from './pod-memory.ts';
 import type { Outcome } from './probes/checks.ts';
-import type { StopReason } from './reconcile.ts';
+import type { StopReason } from './plan.ts';
 
 export interface Stop {
   readonly container: PodContainer;
@@ -23,7 +23,8 @@ const afterHookMs = 1_000;
 export function stopContainer(parts: AgentParts, memory: PodMemory, stop: Stop, wake: () => void): void {
   const { id } = stop.container.is;
   if (memory.stopping.has(id)) return;
-  memory.stopping.set(id, { deadlineMs: stop.deadlineMs });
+  memory.stopping.set(id, { sinceMs: parts.clock.now(), deadlineMs: stop.deadlineMs });
+  memory.stopped.set(id, stop.why);
   parts.telling.event(podReference(memory.pod, stop.container.name), 'Normal', 'Killing', words(stop));
   void end(parts, memory, stop)
     .catch((error: unknown) => {
@@ -61,6 +62,10 @@ function words({ container: { name }, why }: Stop): string {
   switch (why) {
     case 'unhealthy':
       return `Container ${name} failed liveness probe, will be restarted`;
+    case 'startupFailed':
+      return `Container ${name} failed startup probe, will be restarted`;
+    case 'hookFailed':
+      return `Stopping container ${name}: its post-start hook failed`;
     case 'imageChanged':
       return `Container ${name} definition changed, will be restarted`;
     case 'deadline':

@@ -107,6 +107,8 @@ export interface PodSpec {
     readonly options?: readonly { readonly name?: string; readonly value?: string }[];
   };
   readonly enableServiceLinks: boolean;
+  readonly readinessGates?: readonly { readonly conditionType: string }[];
+  readonly setHostnameAsFQDN?: boolean;
   readonly volumes?: readonly Volume[];
 }
 
@@ -116,7 +118,15 @@ export interface PodSecurityContext {
   readonly runAsNonRoot?: boolean;
   readonly fsGroup?: number;
   readonly supplementalGroups?: readonly number[];
+  readonly seccompProfile?: SecurityProfile;
+  readonly appArmorProfile?: SecurityProfile;
   readonly sysctls?: readonly { readonly name: string; readonly value: string }[];
+}
+
+/** A seccomp or AppArmor profile; `localhostProfile` names one that the node has. */
+export interface SecurityProfile {
+  readonly type: 'RuntimeDefault' | 'Unconfined' | 'Localhost';
+  readonly localhostProfile?: string;
 }
 
 export interface SecurityContext {
@@ -127,6 +137,9 @@ export interface SecurityContext {
   readonly runAsNonRoot?: boolean;
   readonly readOnlyRootFilesystem?: boolean;
   readonly allowPrivilegeEscalation?: boolean;
+  readonly procMount?: 'Default' | 'Unmasked';
+  readonly seccompProfile?: SecurityProfile;
+  readonly appArmorProfile?: SecurityProfile;
 }
 
 export interface Container {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { Pod, PodSpec } from '../../../lib/api/objects.ts';
+import type { ContainerState, ContainerStatus, Pod, PodSpec } from '../../../lib/api/objects.ts';
 import type { ContainerKind, PodContainer } from '../../../node-agent/labels.ts';
-import { crashDelayMs, type PodState } from '../../../node-agent/plan.ts';
+import { defaultBackoff, restartDelayMs } from '../../../lib/api/restart-backoff.ts';
+import type { PodState, StopReason } from '../../../node-agent/plan.ts';
 import { reconcile, type Action } from '../../../node-agent/reconcile.ts';
 import { podStatus } from '../../../node-agent/status.ts';
 import type { RuntimeContainer } from '../../../node-agent/runtime/runtime.ts';
@@ -64,12 +65,20 @@ function state(over: Partial<PodState> & { readonly spec?: Partial<PodSpec> } = 
     setbacks: new Map(),
     images: new Map(),
     stopping: new Map(),
+    stopped: new Map(),
+    hooking: new Set(),
+    removed: new Map(),
     probes: new Map(),
     messages: new Map(),
     hostIp: '192.0.2.10',
     ...rest,
   };
 }
+
+const knownAs = (is: ContainerState): ContainerStatus => ({
+  ...{ name: 'main', ready: true, restartCount: 2, image: 'example/web:1', imageID: 'x', containerID: 'docker://gone' },
+  state: is,
+});
 
 const brief = (action: Action): string => {
   switch (action.type) {
@@ -205,11 +214,122 @@ describe('node-agent/reconcile', () => {
       want: [],
     },
   ];
-  for (const c of cases) it(c.it, () => assert.deepEqual(decided(c.given, c.atMs), c.want));
+  const side = aContainer({ name: 'side', restartPolicy: 'Always' });
+  const late = aContainer({ name: 'late', restartPolicy: 'Always' });
+  const withSides = { initContainers: [side, late] };
+  const init = (name: string, over: Partial<RuntimeContainer> = {}): PodContainer =>
+    a({ kind: 'init', name, is: over });
+  const going = (over: Partial<PodState>): PodState =>
+    state({ ...deleted, pod: aPod({ deleted: true, nodeName: 'n1', spec: withSides }), ...over });
+  const quit = (why: StopReason, over: Partial<RuntimeContainer> = {}): Partial<PodState> => {
+    const ended = a({ attempt: 4, crashes: 4, is: exited(over) });
+    return { containers: [ended], stopped: new Map([[ended.is.id, why]]) };
+  };
+  const hook = { postStart: { exec: { command: ['true'] } } };
+  const hooked = [aContainer({ name: 'one', lifecycle: hook }), aContainer({ name: 'two' })];
+  const hooking = a({ name: 'one' });
+  const more: typeof cases = [
+    {
+      it: 'starts a sidecar, and nothing behind it until it has started',
+      given: state({ spec: withSides, containers: [init('side')], probes: new Map() }),
+      want: ['start late#0'],
+    },
+    {
+      it: 'lets an app container start when all sidecars have',
+      given: state({ spec: withSides, containers: [init('side'), init('late')] }),
+      want: ['start main#0'],
+    },
+    {
+      it: 'ends the app containers of a deleted pod first',
+      given: going({ containers: [init('side'), init('late'), a()] }),
+      want: ['stop main deleted'],
+    },
+    {
+      it: 'then its sidecars, the last to be started first',
+      given: going({ containers: [init('side'), init('late'), a({ is: exited() })] }),
+      want: ['stop late deleted'],
+    },
+    {
+      it: 'all of them when the grace is over',
+      given: going({ containers: [init('side'), init('late'), a()] }),
+      want: ['stop side deleted', 'stop late deleted', 'stop main deleted'],
+      atMs: epochMs + 30_000,
+    },
+    {
+      it: 'ends the sidecars of a pod whose containers are through',
+      given: state({
+        spec: { ...withSides, restartPolicy: 'Never' },
+        containers: [init('side'), init('late'), a({ is: exited() })],
+      }),
+      want: ['stop late podEnded'],
+    },
+    {
+      it: 'starts another image at once, whatever was before',
+      given: state({ containers: [a({ attempt: 4, crashes: 4, is: exited({ image: 'example/web:0' }) })] }),
+      want: ['start main#5'],
+    },
+    {
+      it: 'starts another image also where nothing would be restarted',
+      given: state({ spec: { restartPolicy: 'Never' }, ...quit('imageChanged', { exitCode: 0 }) }),
+      want: ['start main#5'],
+    },
+    {
+      it: 'counts exit code 0 after a failed liveness probe as a crash',
+      given: state({ spec: { restartPolicy: 'OnFailure' }, ...quit('unhealthy', { exitCode: 0 }) }),
+      want: ['start main#5'],
+      atMs: epochMs + 80_000,
+    },
+    {
+      it: 'starts what ended well at once, whatever was before',
+      given: state({
+        containers: [a({ attempt: 4, crashes: 4, is: exited({ exitCode: 0, finishedAtMs: epochMs + 1_500 }) })],
+      }),
+      want: ['start main#5'],
+      atMs: epochMs + 1_500,
+    },
+    {
+      it: 'but no more often than once a second',
+      given: state({ containers: [a({ is: exited({ exitCode: 0 }) })] }),
+      want: [],
+      atMs: epochMs + 900,
+    },
+    {
+      it: 'starts no container behind a post-start hook that is not through',
+      given: state({ spec: { containers: hooked }, containers: [hooking], hooking: new Set([hooking.is.id]) }),
+      want: [],
+    },
+    { it: 'nor together with it', given: state({ spec: { containers: hooked } }), want: ['start one#0'] },
+    {
+      it: 'but lets those go on that had started before',
+      given: state({
+        spec: { containers: hooked },
+        containers: [hooking, a({ name: 'two', is: exited() })],
+        hooking: new Set([hooking.is.id]),
+      }),
+      want: ['start two#1'],
+    },
+    {
+      it: 'never runs a second time what may run once and has vanished',
+      given: state({
+        pod: aPod({
+          nodeName: 'n1',
+          spec: { restartPolicy: 'Never' },
+          status: { containerStatuses: [knownAs({ running: {} })] },
+        }),
+      }),
+      want: ['removeSandbox'],
+    },
+    {
+      it: 'starts what has vanished again where it may',
+      given: state({ pod: aPod({ nodeName: 'n1', status: { containerStatuses: [knownAs({ running: {} })] } }) }),
+      want: ['start main#3'],
+    },
+  ];
+  for (const c of [...cases, ...more]) it(c.it, () => assert.deepEqual(decided(c.given, c.atMs), c.want));
 
   it('kills what is being stopped when its time is over, and not before', () => {
     const running = a();
-    const stopping = new Map([[running.is.id, { deadlineMs: epochMs + 30_000 }]]);
+    const stopping = new Map([[running.is.id, { sinceMs: epochMs, deadlineMs: epochMs + 30_000 }]]);
     const given = state({ ...deleted, containers: [running], stopping });
     assert.deepEqual(reconcile(given, epochMs + 1_000), { actions: [], wakeAtMs: epochMs + 30_000 });
     assert.deepEqual(decided(given, epochMs + 30_000), ['kill main#0']);
@@ -217,14 +337,14 @@ describe('node-agent/reconcile', () => {
 
   it('waits 0, 10, 20, 40 … at most 300 s between crashes', () => {
     assert.deepEqual(
-      [0, 1, 2, 3, 4, 5, 6, 50].map((n) => crashDelayMs(n) / 1000),
+      [0, 1, 2, 3, 4, 5, 6, 50].map((n) => restartDelayMs(defaultBackoff, n) / 1000),
       [0, 10, 20, 40, 80, 160, 300, 300],
     );
   });
 
   it('brings a pod from any start to what was asked for, and then rests', () => {
     const states = fc.constantFrom<'none' | RuntimeContainer['state']>('none', 'created', 'running', 'exited');
-    const attempts = fc.tuple(fc.constantFrom('one', 'two', 'first'), fc.nat(4), states, fc.nat(2));
+    const attempts = fc.tuple(fc.constantFrom('one', 'two', 'first', 'side'), fc.nat(4), states, fc.nat(2));
     const start = fc.record({
       containers: fc.array(attempts, { maxLength: 8 }),
       sandbox: states,
@@ -244,6 +364,8 @@ describe('node-agent/reconcile', () => {
     );
   });
 });
+
+const isInit = (name: string): boolean => name === 'first' || name === 'side';
 
 /** A machine that does what it is told, for the property. */
 class World {
@@ -266,7 +388,7 @@ class World {
       seen.add(`${name}${attempt}`);
       return [
         a({
-          kind: name === 'first' ? 'init' : 'container',
+          kind: isInit(name) ? 'init' : 'container',
           name,
           attempt,
           is: { state: is, ...(is === 'exited' ? { exitCode } : {}) },
@@ -279,7 +401,7 @@ class World {
       deleted: given.ending !== 'no',
       spec: {
         restartPolicy: given.policy,
-        initContainers: [aContainer({ name: 'first' })],
+        initContainers: [aContainer({ name: 'first' }), aContainer({ name: 'side', restartPolicy: 'Always' })],
         containers: [aContainer({ name: 'one' }), aContainer({ name: 'two', imagePullPolicy: 'Always' })],
       },
     });
@@ -303,7 +425,7 @@ class World {
   }
   /** An init container that runs, and will end its work. */
   #working(): PodContainer | undefined {
-    return this.#state.containers.find((container) => container.kind === 'init' && container.is.state === 'running');
+    return this.#state.containers.find((container) => container.name === 'first' && container.is.state === 'running');
   }
 
   turn(): void {
@@ -342,7 +464,7 @@ class World {
       case 'start': {
         const { name } = action.container;
         // Whoever is started runs on, but an init container does its work.
-        const is = action.kind === 'init' ? { state: 'exited' as const, exitCode: 0, finishedAtMs: this.#nowMs } : {};
+        const is = name === 'first' ? { state: 'exited' as const, exitCode: 0, finishedAtMs: this.#nowMs } : {};
         const made = a({
           kind: action.kind,
           name,
@@ -388,7 +510,7 @@ class World {
     }
     const status = podStatus(this.#state, this.#nowMs);
     if (pod.spec.restartPolicy === 'Always') {
-      assert.deepEqual([...running].sort(), ['one', 'two']);
+      assert.deepEqual([...running].sort(), ['one', 'side', 'two']);
       assert.equal(status.phase, 'Running');
     } else if (status.phase === 'Succeeded' || status.phase === 'Failed') {
       assert.deepEqual([running.size, sandbox], [0, undefined]);
