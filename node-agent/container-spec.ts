@@ -45,7 +45,7 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
   return {
     name: containerName(pod, container.name, attempt),
     image: container.image,
-    labels: labelsFor(pod, { kind, container, attempt, crashes }),
+    labels: labelsFor(pod, { kind, container, attempt, crashes, sandboxId: inputs.sandboxId }),
     sandboxId: inputs.sandboxId,
     ...(some(container.command) ? { command: container.command.map((word) => expanded(word, values)) } : {}),
     ...(some(container.args) ? { args: container.args.map((word) => expanded(word, values)) } : {}),

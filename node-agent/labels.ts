@@ -14,6 +14,8 @@ export const label = {
   crashes: 'troupe.crashes',
   /** The pod's address, on its sandbox. */
   ip: 'troupe.ip',
+  /** On the others: the id of the sandbox whose namespaces they join. */
+  sandbox: 'troupe.sandbox',
 } as const;
 
 export type ContainerKind = 'sandbox' | 'init' | 'container';
@@ -29,6 +31,8 @@ export interface PodContainer {
   readonly attempt: number;
   readonly crashes: number;
   readonly ip: string | undefined;
+  /** The id of the sandbox that it was made for. */
+  readonly sandboxId?: string;
   readonly is: RuntimeContainer;
 }
 
@@ -47,6 +51,7 @@ export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
     attempt: Number(labels[label.attempt] ?? 0),
     crashes: Number(labels[label.crashes] ?? 0),
     ip: labels[label.ip],
+    ...(labels[label.sandbox] === undefined ? {} : { sandboxId: labels[label.sandbox] }),
     is,
   };
 }
@@ -57,6 +62,7 @@ export interface LabelInputs {
   readonly attempt: number;
   readonly crashes?: number;
   readonly ip?: string;
+  readonly sandboxId?: string;
 }
 
 export const labelsFor = (pod: Pod, inputs: LabelInputs): Readonly<Record<string, string>> => ({
@@ -68,6 +74,7 @@ export const labelsFor = (pod: Pod, inputs: LabelInputs): Readonly<Record<string
   ...(inputs.container === undefined ? {} : { [label.container]: inputs.container.name }),
   ...(inputs.crashes === undefined ? {} : { [label.crashes]: String(inputs.crashes) }),
   ...(inputs.ip === undefined ? {} : { [label.ip]: inputs.ip }),
+  ...(inputs.sandboxId === undefined ? {} : { [label.sandbox]: inputs.sandboxId }),
 });
 
 /** Unique on the machine, and readable. The sandbox takes a name that no container can have. */

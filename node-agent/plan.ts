@@ -187,8 +187,20 @@ function begin(
 }
 
 /** The containers that belong to the present sandbox: one that came before it has to run its init containers again. */
-export function isOfPresentSandbox(state: PodState, container: PodContainer): boolean {
-  return state.sandbox !== undefined && container.is.createdAtMs >= state.sandbox.is.createdAtMs;
+export function isOfPresentSandbox(
+  { sandbox }: { readonly sandbox: PodContainer | undefined },
+  { sandboxId, is }: PodContainer,
+): boolean {
+  if (sandbox === undefined) return false;
+  return sandboxId === undefined ? is.createdAtMs >= sandbox.is.createdAtMs : sandboxId === sandbox.is.id;
+}
+
+/** Made, never started, and of no use any more: for a sandbox that is gone, or of an image that the pod no longer wants. */
+export function isStale(state: PodState, container: PodContainer): boolean {
+  if (container.is.state !== 'created' || container.is.error !== undefined || state.sandbox === undefined) return false;
+  const { spec } = state.pod;
+  const wish = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === container.name);
+  return !isOfPresentSandbox(state, container) || wish?.image !== container.is.image;
 }
 
 /**

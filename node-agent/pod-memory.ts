@@ -86,6 +86,7 @@ export class PodMemory {
 
   forget(id: string): void {
     this.containers.delete(id);
+    for (const [name, created] of this.created) if (created === id) this.created.delete(name);
     if (this.endingSinceMs === undefined) this.messages.delete(id);
     this.stopping.delete(id);
     this.stopped.delete(id);

@@ -9,7 +9,15 @@ import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import { perform } from './perform.ts';
 import { PodMemory } from './pod-memory.ts';
-import { knownStatus, outcomeOf, planContainer, setbackTurnsAt, type PodState, type Setback } from './plan.ts';
+import {
+  isOfPresentSandbox,
+  knownStatus,
+  outcomeOf,
+  planContainer,
+  setbackTurnsAt,
+  type PodState,
+  type Setback,
+} from './plan.ts';
 import { resumePostStart } from './post-start.ts';
 import { ContainerProbes, hasProbes } from './probes/container-probes.ts';
 import { reconcile, type Action } from './reconcile.ts';
@@ -64,12 +72,23 @@ export class PodWorker implements StatusEntry {
     return this.#memory.containers.values();
   }
 
-  /** Takes over what was there before the agent: what runs counts as it was, and is looked at in passing. */
+  /**
+   * Takes over what was there before the agent: what runs counts as it was, and is looked at in passing. The network was
+   * complete only if a container was started in the sandbox that runs: the agent may have died half-way.
+   */
   adopt(containers: readonly PodContainer[], volumesReady: boolean): void {
     for (const container of containers) this.file(container);
     this.#memory.volumesReady = volumesReady;
-    const running = this.#memory.sandbox()?.is.state === 'running';
-    this.#memory.attached = running;
+    const sandbox = this.#memory.sandbox();
+    const running = sandbox?.is.state === 'running';
+    this.#memory.attached =
+      running &&
+      containers.some(
+        (container) =>
+          container.kind !== 'sandbox' &&
+          container.is.startedAtMs !== undefined &&
+          isOfPresentSandbox({ sandbox }, container),
+      );
     this.#memory.unverified = running;
     resumePostStart(this.#parts, this.#memory, () => {
       this.wake();

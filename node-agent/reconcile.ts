@@ -11,6 +11,7 @@ import {
   isInitialized,
   isPastDeadline,
   isSidecar,
+  isStale,
   outcomeOf,
   planContainer,
   setbackTurnsAt,
@@ -83,6 +84,11 @@ function live(state: PodState, nowMs: number): Decision {
   }
   if (!state.volumesReady) turn.act({ type: 'prepareVolumes' });
   if (!prepareSandbox(state, nowMs, turn) || !state.volumesReady) return turn.decision();
+  const stale = state.containers.filter((container) => isStale(state, container));
+  if (stale.length > 0) {
+    turn.act(...stale.map((container) => ({ type: 'remove' as const, container })));
+    return turn.decision(); // their names are wanted again
+  }
   if (!isInitialized(state)) {
     advanceInit(state, nowMs, turn);
     return turn.decision();

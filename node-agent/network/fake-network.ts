@@ -1,3 +1,4 @@
+import { wait, type Clock } from '../../lib/base/clock.ts';
 import { AddressPool } from './address-pool.ts';
 import { NetworkError, type Attachment, type Peer, type PodNetwork } from './pod-network.ts';
 
@@ -7,8 +8,16 @@ export interface FakeNetwork extends PodNetwork {
   readonly peers: readonly Peer[];
 }
 
-export function newFakeNetwork(): FakeNetwork {
-  const attached = new Map<string, Attachment>();
+export interface FakeNetworkOptions {
+  readonly clock?: Clock;
+  /** What attaching takes; needs `clock`. */
+  readonly attachMs?: number;
+  /** The devices of the machine, where they outlive this agent. */
+  readonly attached?: Map<string, Attachment>;
+}
+
+export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
+  const { clock, attachMs = 0, attached = new Map<string, Attachment>() } = options;
   let pool: AddressPool | undefined;
   let peers: readonly Peer[] = [];
   const inRange = (): AddressPool => {
@@ -30,6 +39,7 @@ export function newFakeNetwork(): FakeNetwork {
     },
     reserve: (podUid) => inRange().take(podUid),
     async attach(attachment) {
+      if (clock !== undefined && attachMs > 0) await wait(clock, attachMs);
       attached.set(attachment.podUid, attachment);
     },
     async detach(podUid) {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createNoopMeter, trace } from '@opentelemetry/api';
 import type { Objects, Resource } from '../../../lib/api/kinds.ts';
 import type { ObjectReference, Pod, PodSpec } from '../../../lib/api/objects.ts';
@@ -5,15 +6,16 @@ import { silentLog } from '../../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../../lib/bus/memory-bus.ts';
 import { newViews } from '../../../lib/view/views.ts';
 import { newAgent, type Agent } from '../../../node-agent/agent.ts';
-import { newFakeNetwork, type FakeNetwork } from '../../../node-agent/network/fake-network.ts';
+import { newFakeNetwork, type FakeNetwork, type FakeNetworkOptions } from '../../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../../node-agent/node/node-status.ts';
-import { newFakeStorage } from '../../../node-agent/pod-storage.ts';
+import { newFakeStorage, type PodStorage } from '../../../node-agent/pod-storage.ts';
 import type { Outcome } from '../../../node-agent/probes/checks.ts';
 import { newFakeRuntime, type FakeRuntime, type FakeRuntimeOptions } from '../../../node-agent/runtime/fake-runtime.ts';
 import type { RuntimeContainer } from '../../../node-agent/runtime/runtime.ts';
 import { newRegistry, type RunningRegistry } from '../../../services/apiserver/registry/index.ts';
 import { MemoryStore } from '../../../services/apiserver/store/memory.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { KillPoint } from '../../support/kill-point.ts';
 import { RegistryClient } from '../../support/registry-client.ts';
 
 export const aMachine = (name = 'n1'): Machine => ({
@@ -47,6 +49,11 @@ export class AgentHarness {
   readonly bus = new MemoryBus(this.broker);
   readonly runtime: FakeRuntime;
   network: FakeNetwork = newFakeNetwork();
+  /** The machine's network, for the agents that start from now on. */
+  networkOptions: FakeNetworkOptions = {};
+  storage: PodStorage = newFakeStorage();
+  /** Between the agent and its world; where a test puts another, the next agent meets it. */
+  killPoint = new KillPoint();
   readonly told: Told[] = [];
   /** What probes find, by container name. */
   readonly health = new Map<string, Outcome>();
@@ -59,8 +66,15 @@ export class AgentHarness {
     this.runtime = newFakeRuntime({ clock: this.clock, ...options });
   }
 
-  static async start(options: FakeRuntimeOptions & { readonly podCIDR?: string } = {}): Promise<AgentHarness> {
+  static async start(
+    options: FakeRuntimeOptions & {
+      readonly podCIDR?: string;
+      /** Called before the first agent starts. */
+      readonly before?: (harness: AgentHarness) => void;
+    } = {},
+  ): Promise<AgentHarness> {
     const made = new AgentHarness(options);
+    options.before?.(made);
     made.#registry = await newRegistry({ store: made.store, clock: made.clock });
     made.client = new RegistryClient(made.#registry);
     made.startAgent();
@@ -78,10 +92,14 @@ export class AgentHarness {
   }
 
   startAgent(): void {
+    this.network = newFakeNetwork(this.networkOptions);
     this.#stop = new AbortController();
+    setMaxListeners(0, this.#stop.signal);
     const meter = createNoopMeter();
+    const { killPoint } = this;
+    const client = killPoint.guard('api', this.client, ['updateStatusMany', 'delete']);
     const shared = {
-      client: this.client,
+      client,
       cluster: 'test',
       clock: this.clock,
       log: silentLog,
@@ -94,9 +112,9 @@ export class AgentHarness {
     this.agent = newAgent({
       ...shared,
       machine: aMachine(),
-      runtime: this.runtime,
-      network: this.network,
-      storage: newFakeStorage(),
+      runtime: killPoint.guard('engine', this.runtime, ['create', 'start', 'stop', 'kill', 'remove']),
+      network: killPoint.guard('network', this.network, ['attach', 'detach']),
+      storage: killPoint.guard('storage', this.storage, ['prepare', 'mounts', 'writeFiles', 'remove']),
       bus: this.bus,
       pods: views.pods,
       services: views.services,
@@ -110,11 +128,13 @@ export class AgentHarness {
   }
 
   /** The agent is gone as by kill -9; the engine goes on. */
-  async restartAgent(between: () => Promise<void> = async () => undefined): Promise<void> {
+  killAgent(): void {
     this.#stop.abort(new Error('killed'));
+  }
+  async restartAgent(between: () => Promise<void> = async () => undefined): Promise<void> {
+    this.killAgent();
     await this.clock.advance(10);
     await between();
-    this.network = newFakeNetwork();
     this.startAgent();
     await this.until('the agent is back', () => this.agent.notReady() === undefined);
   }
@@ -129,13 +149,12 @@ export class AgentHarness {
 
   /** A pod on this node, as a user creates it; `spec` is what the test is about. */
   async createPod(name: string, spec: PodWish = {}): Promise<Pod> {
-    const containers = (spec.containers ?? [{ name: 'main' }]).map((container) => ({
-      image: 'example/web:1',
-      ...container,
-    }));
+    const withImage = (container: object): object => ({ image: 'example/web:1', ...container });
+    const containers = (spec.containers ?? [{ name: 'main' }]).map(withImage);
+    const inits = spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(withImage) };
     return this.client.create('pods', {
       metadata: { name, namespace: 'default' },
-      spec: { nodeName: 'n1', ...spec, containers },
+      spec: { nodeName: 'n1', ...spec, ...inits, containers },
     });
   }
 
