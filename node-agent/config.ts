@@ -1,5 +1,7 @@
 import { hostname } from 'node:os';
 import { listOf, type ConfigTable } from '../lib/base/config.ts';
+import { parseThresholds } from './eviction/thresholds.ts';
+import { parseReserved } from './node/allocatable.ts';
 import { controllerOptions } from '../lib/controller/service.ts';
 
 const { apiserver, nats, cluster } = controllerOptions;
@@ -94,6 +96,21 @@ export const agentOptions = {
     env: 'TROUPE_MAX_PODS',
     default: 110,
     help: 'How many pods the node takes',
+  },
+  systemReserved: {
+    flag: '--system-reserved',
+    env: 'TROUPE_SYSTEM_RESERVED',
+    default: 'cpu=100m,memory=256Mi',
+    parse: (text: string) => (parseReserved(text), text),
+    help: "What pods cannot have: kept for the machine's own programs; cpu, memory, ephemeral-storage",
+  },
+  evictionHard: {
+    flag: '--eviction-hard',
+    env: 'TROUPE_EVICTION_HARD',
+    default:
+      'memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,imagefs.available<5%,imagefs.inodesFree<5%,pid.available<10%',
+    parse: (text: string) => (parseThresholds(text), text),
+    help: 'When the node is short of something and ends pods',
   },
   podPidsLimit: {
     flag: '--pod-pids-limit',

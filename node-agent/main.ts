@@ -9,6 +9,8 @@ import { newAgent } from './agent.ts';
 import { openCgroups } from './cgroups/node-cgroups.ts';
 import { agentOptions } from './config.ts';
 import { newVethNetwork } from './network/veth-network.ts';
+import { parseThresholds } from './eviction/thresholds.ts';
+import { parseReserved } from './node/allocatable.ts';
 import { defaultHostIp, machineOf, pressure } from './node/machine.ts';
 import { watchPressure } from './node/pressure-watch.ts';
 import { newDiskStorage } from './pod-storage.ts';
@@ -79,10 +81,15 @@ runService('node-agent', agentOptions, async (context) => {
   // The machine's capacity is the engine's to tell, so that the agent waits for it; it does not hold the start back.
   void (async () => {
     const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
+    const reserved = parseReserved(config.systemReserved);
+    const thresholds = parseThresholds(config.evictionHard);
     const hostIp = config.nodeIp === '' ? await defaultHostIp() : config.nodeIp;
     const engine = await engineInfo(runtime, { clock, log, signal });
-    const machine = machineOf({ ...options, hostIp }, engine);
-    const limits = { cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000) };
+    const machine = machineOf({ ...options, hostIp, reserved, thresholds }, engine);
+    const limits = {
+      cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000),
+      memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),
+    };
     const cgroups = await openCgroups(engine, { cluster, name: nodeName, limits, log });
     const short = watchPressure(() => pressure(data), { clock, signal, onChange: () => agent.checkNode() });
     const agent = newAgent({

@@ -84,6 +84,8 @@ export interface Needs {
   /** Thousandths of a core. */
   readonly cpuMilli: number;
   readonly memoryBytes: number;
+  /** `ephemeral-storage`: written files, logs, emptyDirs on disk. */
+  readonly diskBytes: number;
   /** Always 1: a node's capacity counts pods too. */
   readonly pods: number;
 }
@@ -96,6 +98,7 @@ export function needsOf(spec: PodSpec): Needs {
   return {
     cpuMilli: togetherOf(spec, (container) => milliOf(container.resources?.requests?.['cpu'] ?? 0)),
     memoryBytes: togetherOf(spec, (container) => unitsOf(container.resources?.requests?.['memory'] ?? 0)),
+    diskBytes: togetherOf(spec, (container) => unitsOf(container.resources?.requests?.['ephemeral-storage'] ?? 0)),
     pods: 1,
   };
 }

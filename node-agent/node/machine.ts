@@ -3,6 +3,8 @@ import { readFile, statfs } from 'node:fs/promises';
 import { arch, networkInterfaces } from 'node:os';
 import { runCommand } from '../network/run-command.ts';
 import type { RuntimeInfo } from '../runtime/runtime.ts';
+import type { Threshold } from '../eviction/thresholds.ts';
+import { allocatableOf, type Amounts } from './allocatable.ts';
 import type { Health, Machine } from './node-status.ts';
 
 export interface MachineOptions {
@@ -11,17 +13,24 @@ export interface MachineOptions {
   readonly dataDir: string;
   readonly maxPods: number;
   readonly agentVersion: string;
+  /** What pods may not have; default: nothing is held back. */
+  readonly reserved?: Amounts;
+  readonly thresholds?: readonly Threshold[];
 }
 
 /** The machine this process runs on, with its real capacity. */
 export function machineOf(options: MachineOptions, engine: RuntimeInfo): Machine {
   const disk = statfsSync(options.dataDir);
-  return {
-    name: options.name,
-    hostIp: options.hostIp,
+  const capacity = {
     cpuMilli: engine.cpus * 1000,
     memoryBytes: engine.memoryBytes,
     diskBytes: disk.blocks * disk.bsize,
+  };
+  return {
+    name: options.name,
+    hostIp: options.hostIp,
+    ...capacity,
+    allocatable: allocatableOf(capacity, options.reserved ?? nothing, options.thresholds ?? []),
     maxPods: options.maxPods,
     arch: archName(),
     info: present({
@@ -38,6 +47,8 @@ export function machineOf(options: MachineOptions, engine: RuntimeInfo): Machine
     }),
   };
 }
+
+const nothing: Amounts = { cpuMilli: 0, memoryBytes: 0, diskBytes: 0 };
 
 /** As images name it. */
 export const archName = (): string => (arch() === 'x64' ? 'amd64' : arch());

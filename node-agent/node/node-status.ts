@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '../../lib/base/clock.ts';
 import { bytesQuantity, milliQuantity } from '../../lib/api/quantity.ts';
-import type { Node, NodeCondition, NodeStatus } from '../../lib/api/objects.ts';
+import type { Amounts } from './allocatable.ts';
+import type { Node, NodeCondition, NodeStatus, ResourceList } from '../../lib/api/objects.ts';
 import { withCondition } from '../../lib/api/pods.ts';
 
 /** What there is to say of a machine. */
@@ -11,6 +12,8 @@ export interface Machine {
   readonly cpuMilli: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  /** What pods may ask for; absent: all there is. */
+  readonly allocatable?: Amounts;
   readonly maxPods: number;
   readonly info: Readonly<Record<string, string>>;
   readonly arch: string;
@@ -37,12 +40,12 @@ export const nodeLabels = (machine: Machine): Readonly<Record<string, string>> =
  * an unchanged node is never written; the same object comes back when nothing is to be said.
  */
 export function nodeStatus(before: Node, machine: Machine, health: Health, nowMs: number): NodeStatus {
-  const resources = {
-    cpu: milliQuantity(machine.cpuMilli),
-    memory: bytesQuantity(machine.memoryBytes),
-    'ephemeral-storage': bytesQuantity(machine.diskBytes),
+  const resources = ({ cpuMilli, memoryBytes, diskBytes }: Amounts): ResourceList => ({
+    cpu: milliQuantity(cpuMilli),
+    memory: bytesQuantity(memoryBytes),
+    'ephemeral-storage': bytesQuantity(diskBytes),
     pods: String(machine.maxPods),
-  };
+  });
   let conditions = before.status.conditions ?? [];
   for (const condition of conditionsOf(health)) {
     const old = conditions.find((candidate) => candidate.type === condition.type);
@@ -52,8 +55,8 @@ export function nodeStatus(before: Node, machine: Machine, health: Health, nowMs
   }
   const status: NodeStatus = {
     ...before.status,
-    capacity: resources,
-    allocatable: resources,
+    capacity: resources(machine),
+    allocatable: resources(machine.allocatable ?? machine),
     conditions,
     addresses: [
       { type: 'InternalIP', address: machine.hostIp },

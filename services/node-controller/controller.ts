@@ -11,7 +11,7 @@ import type { Recorder } from '../../lib/controller/events.ts';
 import type { View } from '../../lib/view/view.ts';
 import type { CidrPool } from './cidrs.ts';
 import type { Ear } from './liveness.ts';
-import { reconcile, withdrawn, type Fleet, type Limits, type Plan } from './reconcile.ts';
+import { reconcile, unreachable, withdrawn, type Fleet, type Limits, type Plan } from './reconcile.ts';
 
 export interface Parts {
   readonly nodes: View<Node>;
@@ -113,7 +113,8 @@ export class NodeController implements Controller {
       const { taints: _, ...spec } = node.spec;
       const next = plan.taints.length === 0 ? spec : { ...spec, taints: plan.taints };
       nodes.wrote(await client.update('nodes', { ...node, spec: next }));
-      if (!lost) recorder.event(node, 'Normal', 'NodeHeardAgain', `Node ${key} is heard of again`);
+      if (!lost && node.spec.taints?.some((taint) => taint.key === unreachable) === true)
+        recorder.event(node, 'Normal', 'NodeHeardAgain', `Node ${key} is heard of again`);
     }
   }
 

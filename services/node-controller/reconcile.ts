@@ -1,6 +1,7 @@
 import type { Node, NodeCondition, Pod, PodCondition, Taint } from '../../lib/api/objects.ts';
 import { conditionOf, isDeleting, isReady, isTerminal, tolerates, withCondition } from '../../lib/api/pods.ts';
 import { rfc3339 } from '../../lib/base/clock.ts';
+import { withConditionTaints } from './condition-taints.ts';
 
 export const unreachable = 'node.kubernetes.io/unreachable';
 /** Why a lost node's condition Ready is Unknown, and why its pods are not ready. */
@@ -84,11 +85,17 @@ function conditionsOf(node: Node, lost: boolean, nowMs: number): readonly NodeCo
 }
 
 function taintsOf(node: Node, lost: boolean, nowMs: number): readonly Taint[] | undefined {
-  const taints = node.spec.taints ?? [];
-  const others = taints.filter((taint) => taint.key !== unreachable);
-  if (!lost) return others.length === taints.length ? undefined : others;
-  if (taints.some((taint) => taint.key === unreachable && taint.effect === 'NoExecute')) return undefined;
-  return [...others, { key: unreachable, effect: 'NoExecute', timeAdded: rfc3339(nowMs) }];
+  const before = node.spec.taints ?? [];
+  if (lost) {
+    if (before.some((taint) => taint.key === unreachable && taint.effect === 'NoExecute')) return undefined;
+    const others = before.filter((taint) => taint.key !== unreachable);
+    return [...others, { key: unreachable, effect: 'NoExecute', timeAdded: rfc3339(nowMs) }];
+  }
+  const reachable = before.some((taint) => taint.key === unreachable)
+    ? before.filter((taint) => taint.key !== unreachable)
+    : before;
+  const taints = withConditionTaints(node, reachable, nowMs); // a lost node's conditions are old news
+  return taints === before ? undefined : taints;
 }
 
 interface Due {

@@ -131,7 +131,7 @@ export class Cluster {
   #state(name: string): MutableNode {
     let state = this.#nodes.get(name);
     if (state === undefined) {
-      const none = { cpuMilli: 0, memoryBytes: 0, pods: 0 };
+      const none = { cpuMilli: 0, memoryBytes: 0, diskBytes: 0, pods: 0 };
       state = {
         name,
         registered: false,
@@ -284,6 +284,7 @@ function add<K>(counts: Map<K, number>, key: K, by: number): void {
 function addNeeds(sum: Mutable<Needs>, needs: Needs, sign: 1 | -1): void {
   sum.cpuMilli += sign * needs.cpuMilli;
   sum.memoryBytes += sign * needs.memoryBytes;
+  sum.diskBytes += sign * needs.diskBytes;
   sum.pods += sign * needs.pods;
 }
 
@@ -292,6 +293,7 @@ function capacityOf(node: Node): Needs {
   return {
     cpuMilli: milliOf(has['cpu'] ?? 0),
     memoryBytes: unitsOf(has['memory'] ?? 0),
+    diskBytes: unitsOf(has['ephemeral-storage'] ?? 0),
     pods: unitsOf(has['pods'] ?? 0),
   };
 }
@@ -315,6 +317,7 @@ function mayHelp(before: MutableNode, now: MutableNode): boolean {
     (before.unschedulable && !now.unschedulable) ||
     now.capacity.cpuMilli > before.capacity.cpuMilli ||
     now.capacity.memoryBytes > before.capacity.memoryBytes ||
+    now.capacity.diskBytes > before.capacity.diskBytes ||
     now.capacity.pods > before.capacity.pods ||
     !sameLabels(before.labels, now.labels) ||
     before.hardTaints.some(({ reason }) => !now.hardTaints.some((other) => other.reason === reason))

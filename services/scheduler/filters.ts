@@ -13,7 +13,10 @@ export interface Filter {
 
 const always = (): boolean => true;
 const cordon: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
+const memoryPressure = 'node.kubernetes.io/memory-pressure';
+/** Short of memory, a node ends pods without requests first: others may still come, as everywhere in the field. */
 const tolerated = ({ pod }: Ask, taint: Taint): boolean =>
+  (taint.key === memoryPressure && taint.effect === 'NoSchedule' && pod.status.qosClass !== 'BestEffort') ||
   pod.spec.tolerations?.some((toleration) => tolerates(toleration, taint)) === true;
 
 /** In the order in which they are asked: the cheap and the frequent first. */
@@ -44,6 +47,12 @@ export const filters: readonly Filter[] = [
     concerns: ({ needs }) => needs.memoryBytes > 0,
     refuse: ({ needs }, { used, capacity }) =>
       used.memoryBytes + needs.memoryBytes > capacity.memoryBytes ? 'insufficient memory' : undefined,
+  },
+  {
+    name: 'ephemeral storage',
+    concerns: ({ needs }) => needs.diskBytes > 0,
+    refuse: ({ needs }, { used, capacity }) =>
+      used.diskBytes + needs.diskBytes > capacity.diskBytes ? 'insufficient ephemeral-storage' : undefined,
   },
   {
     name: 'taints',

@@ -79,6 +79,7 @@ export interface PodOptions extends MetaOptions {
   readonly ownerName?: string;
   readonly cpu?: string;
   readonly memory?: string;
+  readonly disk?: string;
   readonly ip?: string;
   readonly hostIP?: string;
   readonly restarts?: number;
@@ -104,6 +105,7 @@ export function aPodSpec(options: PodOptions = {}): PodSpec {
   const requests = {
     ...(options.cpu === undefined ? {} : { cpu: options.cpu }),
     ...(options.memory === undefined ? {} : { memory: options.memory }),
+    ...(options.disk === undefined ? {} : { 'ephemeral-storage': options.disk }),
   };
   return {
     containers: [
@@ -292,6 +294,7 @@ export interface NodeOptions extends MetaOptions {
   readonly ready?: boolean | 'Unknown';
   readonly cpu?: string;
   readonly memory?: string;
+  readonly disk?: string;
   readonly pods?: string;
   readonly podCIDR?: string;
   readonly unschedulable?: boolean;
@@ -302,7 +305,12 @@ export interface NodeOptions extends MetaOptions {
 export function aNode(options: NodeOptions = {}): Node {
   const name = options.name ?? 'n1';
   const ready = options.ready ?? true;
-  const capacity = { cpu: options.cpu ?? '4', memory: options.memory ?? '8Gi', pods: options.pods ?? '110' };
+  const capacity = {
+    cpu: options.cpu ?? '4',
+    memory: options.memory ?? '8Gi',
+    ...(options.disk === undefined ? {} : { 'ephemeral-storage': options.disk }),
+    pods: options.pods ?? '110',
+  };
   return {
     apiVersion: 'v1',
     kind: 'Node',

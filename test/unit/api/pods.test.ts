@@ -89,7 +89,12 @@ describe('api/pods', () => {
   ];
   for (const { it: what, spec, want } of needs)
     it(`asks for ${what}`, () =>
-      assert.deepEqual(needsOf(aPodSpec({ spec })), { cpuMilli: want[0], memoryBytes: want[1], pods: 1 }));
+      assert.deepEqual(needsOf(aPodSpec({ spec })), {
+        cpuMilli: want[0],
+        memoryBytes: want[1],
+        diskBytes: 0,
+        pods: 1,
+      }));
 
   it('knows the host ports and when they clash', () => {
     const spec = aPodSpec({

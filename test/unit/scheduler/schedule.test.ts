@@ -16,6 +16,7 @@ const nodesOf = (pods: readonly Pod[], cluster: Cluster): string[] =>
   schedule(pods, cluster, options).placements.map(({ nodeName }) => nodeName);
 
 const taint = { key: 'gpu', value: 'only', effect: 'NoSchedule' } as const;
+const shortOfMemory = { key: 'node.kubernetes.io/memory-pressure', effect: 'NoSchedule' } as const;
 const toleration: Toleration = { key: 'gpu', operator: 'Equal', value: 'only', effect: 'NoSchedule' };
 const withHostPort = (name: string, ip?: string, nodeName?: string): Pod =>
   aPod({
@@ -38,6 +39,26 @@ describe('scheduler/schedule', () => {
     },
     { it: 'fills cpu to the last thousandth', pod: aPod({ cpu: '4000m' }), want: 'n1' },
     { it: 'but not over it', pod: aPod({ cpu: '4001m' }), want: '1 insufficient cpu' },
+    {
+      it: 'counts disk that is asked for',
+      node: aNode({ disk: '10Gi' }),
+      there: aPod({ name: 'old', nodeName: 'n1', disk: '6Gi' }),
+      pod: aPod({ disk: '5Gi' }),
+      want: '1 insufficient ephemeral-storage',
+    },
+    { it: 'asks for no disk where none is wanted', node: aNode({ disk: '0' }), pod: aPod(), want: 'n1' },
+    {
+      it: 'sends no pod without requests to a node that is short of memory',
+      node: aNode({ taints: [shortOfMemory] }),
+      pod: aPod({ status: { qosClass: 'BestEffort' } }),
+      want: '1 with untolerated taint {node.kubernetes.io/memory-pressure: NoSchedule}',
+    },
+    {
+      it: 'but one that says what it needs',
+      node: aNode({ taints: [shortOfMemory] }),
+      pod: aPod({ memory: '1Gi', status: { qosClass: 'Burstable' } }),
+      want: 'n1',
+    },
     {
       it: 'counts what is there already',
       there: aPod({ name: 'old', nodeName: 'n1', memory: '8Gi' }),
