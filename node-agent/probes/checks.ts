@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import type { Container, HttpGetAction, IntOrString, ProbeHandler } from '../../lib/api/objects.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import type { ContainerRuntime } from '../runtime/runtime.ts';
+import { checkGrpc } from './grpc-check.ts';
 
 export interface Outcome {
   readonly ok: boolean;
@@ -20,14 +21,15 @@ export interface Target {
 /** Does one check or hook. Never rejects: what cannot be done has failed. */
 export type Checker = (handler: ProbeHandler, target: Target, timeoutMs: number) => Promise<Outcome>;
 
-/** Checks over the network and inside containers (F74, F75, F76). */
+/** Checks over the network (HTTP, TCP, gRPC) and inside containers (F74, F75, F76). */
 export function newChecker(runtime: Pick<ContainerRuntime, 'exec'>): Checker {
   return async (handler, target, timeoutMs) => {
     try {
       if (handler.exec !== undefined) return await checkExec(runtime, handler.exec.command ?? [], target, timeoutMs);
       if (handler.httpGet !== undefined) return await checkHttp(handler.httpGet, target, timeoutMs);
       if (handler.tcpSocket !== undefined) return await checkTcp(handler.tcpSocket, target, timeoutMs);
-      return { ok: false, message: 'gRPC probes are not supported by this node; use exec, httpGet or tcpSocket' };
+      if (handler.grpc === undefined) return { ok: false, message: 'the probe names nothing to check' };
+      return await checkGrpc(`${inUrl(target.podIp)}:${handler.grpc.port}`, handler.grpc.service ?? '', timeoutMs);
     } catch (error) {
       return { ok: false, message: messageOf(error) };
     }
@@ -72,15 +74,12 @@ function checkTcp(
 const maxRedirects = 10;
 const maxBodyBytes = 10 * 1024;
 
-/** One deadline for all: redirects (followed on the same host only) share the time-out. */
+/** One deadline for all: redirects (followed on the same host only; to another they count as an answer) share the time-out. */
 async function checkHttp(action: HttpGetAction, target: Target, timeoutMs: number): Promise<Outcome> {
   const host = hostOf(action.host, target);
   const stop = AbortSignal.timeout(timeoutMs);
-  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.32', accept: '*/*', connection: 'close' };
-  for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
-  let url = new URL(
-    `${action.scheme.toLowerCase()}://${host.includes(':') ? `[${host}]` : host}:${portOf(action.port, target.container)}`,
-  );
+  const headers = headersOf(action);
+  let url = new URL(`${action.scheme.toLowerCase()}://${inUrl(host)}:${portOf(action.port, target.container)}`);
   url = new URL(action.path === '' ? '/' : action.path, url);
   for (let redirects = 0; ; redirects++) {
     const { status, location, body } = await get(url, headers, stop).catch((error: unknown) => {
@@ -89,7 +88,9 @@ async function checkHttp(action: HttpGetAction, target: Target, timeoutMs: numbe
         : error;
     });
     const next = status >= 300 && status < 400 && location !== undefined ? new URL(location, url) : undefined;
-    if (next === undefined || next.hostname !== url.hostname || redirects === maxRedirects) {
+    if (next !== undefined && next.hostname === url.hostname && redirects === maxRedirects)
+      return { ok: false, message: `stopped after ${maxRedirects} redirects, the last one to ${next.href}` };
+    if (next === undefined || next.hostname !== url.hostname) {
       const ok = status >= 200 && status < 400;
       return {
         ok,
@@ -102,31 +103,49 @@ async function checkHttp(action: HttpGetAction, target: Target, timeoutMs: numbe
   }
 }
 
+type Headers = Readonly<Record<string, string | readonly string[]>>;
+
+/** What is asked for replaces our own; a header that is named twice is sent twice. */
+function headersOf({ httpHeaders = [] }: HttpGetAction): Headers {
+  const asked = new Map<string, string[]>();
+  for (const { name, value } of httpHeaders) {
+    const key = name.toLowerCase();
+    asked.set(key, [...(asked.get(key) ?? []), value]);
+  }
+  const own = { 'user-agent': 'kube-probe/1.32', accept: '*/*', connection: 'close' };
+  const list = [...asked].map(([key, values]) => [key, values.length === 1 ? (values[0] ?? '') : values] as const);
+  return { ...own, ...Object.fromEntries(list) };
+}
+
 interface HttpAnswer {
   readonly status: number;
   readonly location: string | undefined;
   readonly body: string;
 }
 
-function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<HttpAnswer> {
+function get(url: URL, headers: Headers, signal: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const onAnswer = (response: IncomingMessage): void => {
       let body = '';
       response.setEncoding('utf8');
-      response.on('data', (text: string) => {
-        if (body.length < maxBodyBytes) body += text;
-      });
-      response.once('error', reject);
-      response.once('end', () => {
+      const end = (): void => {
         resolve({
           status: response.statusCode ?? 0,
           location: response.headers.location,
           body: body.slice(0, 200).trim(),
         });
+      };
+      response.on('data', (text: string) => {
+        body += text;
+        if (body.length < maxBodyBytes) return;
+        end(); // enough to go by: what never ends is no reason to wait
+        response.destroy();
       });
+      response.once('error', reject);
+      response.once('end', end);
     };
     // A certificate says nothing about health, and pods have their own.
-    const options = { headers, signal, agent: false } as const;
+    const options = { headers: headers as Record<string, string | string[]>, signal, agent: false } as const;
     const asked =
       url.protocol === 'https:'
         ? httpsRequest(url, { ...options, rejectUnauthorized: false }, onAnswer)
@@ -135,6 +154,8 @@ function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Pr
     asked.end();
   });
 }
+
+const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
 const hostOf = (host: string | undefined, target: Target): string =>
   host === undefined || host === '' ? target.podIp : host;

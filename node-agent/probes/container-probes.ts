@@ -19,6 +19,11 @@ export interface ContainerProbesOptions {
   readonly onFailure: (kind: ProbeKind, outcome: Outcome) => void;
 }
 
+/** A program gets this long from its start until it listens, before a liveness probe that fails counts against it. */
+const listenGraceMs = 1_000;
+
+const periodMsOf = (probe: Probe): number => probe.periodSeconds * 1000;
+
 export const hasProbes = ({ startupProbe, readinessProbe, livenessProbe }: Container): boolean =>
   (startupProbe ?? readinessProbe ?? livenessProbe) !== undefined;
 
@@ -40,11 +45,18 @@ export class ContainerProbes {
     this.#started = startupProbe === undefined || options.known.started;
     this.#ready = readinessProbe === undefined || options.known.ready;
     if (this.#started) this.#whenStarted();
-    else if (startupProbe !== undefined) this.#run('Startup', startupProbe, firstProgress(false, true));
+    else if (startupProbe !== undefined)
+      this.#run('Startup', startupProbe, firstProgress(false, periodMsOf(startupProbe)));
   }
 
   get verdict(): ProbeVerdict {
     return { started: this.#started, ready: this.#started && this.#ready, alive: this.#alive };
+  }
+
+  /** How long the container has run; never below zero, whatever was done to the clock. */
+  #ageMs(): number {
+    const { startedAtMs, clock } = this.#options;
+    return Math.max(0, clock.now() - startedAtMs);
   }
 
   close(): void {
@@ -55,12 +67,19 @@ export class ContainerProbes {
 
   #whenStarted(): void {
     const { readinessProbe, livenessProbe } = this.#options.target.container;
-    if (readinessProbe !== undefined) this.#run('Readiness', readinessProbe, firstProgress(this.#ready, !this.#ready));
-    if (livenessProbe !== undefined) this.#run('Liveness', livenessProbe, firstProgress(true, false));
+    if (readinessProbe !== undefined) {
+      const eagerMs = this.#ready ? 0 : periodMsOf(readinessProbe);
+      this.#run('Readiness', readinessProbe, firstProgress(this.#ready, eagerMs));
+    }
+    if (livenessProbe !== undefined) {
+      const delayMs = (livenessProbe.initialDelaySeconds ?? 0) * 1000;
+      const leftMs = listenGraceMs - Math.max(this.#ageMs(), delayMs);
+      this.#run('Liveness', livenessProbe, firstProgress(true, Math.max(0, leftMs)));
+    }
   }
 
   #run(kind: ProbeKind, probe: Probe, first: Progress): void {
-    const { clock, target, check, onFailure, startedAtMs } = this.#options;
+    const { clock, target, check, onFailure } = this.#options;
     let progress = first;
     let firstTryMs: number | undefined;
     const attempt = async (): Promise<void> => {
@@ -68,9 +87,12 @@ export class ContainerProbes {
       firstTryMs ??= beganMs;
       const outcome = await check(probe, target, probe.timeoutSeconds * 1000);
       if (this.#closed) return;
-      const counts = !progress.eager;
-      progress = advance(progress, outcome.ok, probe, clock.monotonic() - firstTryMs);
-      if (!outcome.ok && counts) onFailure(kind, outcome);
+      const sinceFirstMs = clock.monotonic() - firstTryMs;
+      const counts = sinceFirstMs >= progress.eagerMs;
+      progress = advance(progress, outcome.ok, probe, sinceFirstMs);
+      // A first failure of what has only just been started says little: it counts, and the second one is told.
+      const isEarly = kind === 'Liveness' && !progress.passed && !progress.failed && this.#ageMs() < periodMsOf(probe);
+      if (!outcome.ok && counts && !isEarly) onFailure(kind, outcome);
       if (this.#apply(kind, progress)) return; // nothing more to find out
       const restMs = Math.max(0, intervalMs(progress, probe) - (clock.monotonic() - beganMs));
       this.#cancels.set(
@@ -78,7 +100,7 @@ export class ContainerProbes {
         clock.after(restMs, () => void attempt()),
       );
     };
-    const delayMs = Math.max(0, startedAtMs + (probe.initialDelaySeconds ?? 0) * 1000 - clock.now());
+    const delayMs = Math.max(0, (probe.initialDelaySeconds ?? 0) * 1000 - this.#ageMs());
     if (delayMs === 0) void attempt();
     else
       this.#cancels.set(

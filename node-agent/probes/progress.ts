@@ -9,32 +9,34 @@ export interface Progress {
   readonly failures: number;
   /** So many failures in a row that the threshold is reached. */
   readonly failed: boolean;
-  /** Until the first success, or for the length of one period, it is tried often and failures do not count. */
-  readonly eager: boolean;
+  /** Whether it has ever succeeded. */
+  readonly passed: boolean;
+  /** For so long after the first try, and until the first success, it is tried often and failures do not count. */
+  readonly eagerMs: number;
 }
 
 /** How often an eager probe is tried: a pod should serve as soon as it can (demand D2). */
 export const eagerEveryMs = 100;
 
-export const firstProgress = (passing: boolean, eager: boolean): Progress => ({
+export const firstProgress = (passing: boolean, eagerMs: number): Progress => ({
   passing,
   successes: 0,
   failures: 0,
   failed: false,
-  eager,
+  passed: false,
+  eagerMs,
 });
 
 /** The progress after one more outcome, `sinceFirstMs` after the first try. */
 export function advance(progress: Progress, ok: boolean, probe: Probe, sinceFirstMs: number): Progress {
-  const eager = progress.eager && !ok && sinceFirstMs < probe.periodSeconds * 1000;
-  if (!ok && progress.eager) return { ...progress, successes: 0, eager };
+  if (!ok && sinceFirstMs < progress.eagerMs) return { ...progress, successes: 0 };
   const successes = ok ? progress.successes + 1 : 0;
   const failures = ok ? 0 : progress.failures + 1;
   const failed = failures >= probe.failureThreshold;
   const passing = successes >= probe.successThreshold || (progress.passing && !failed);
-  return { passing, successes, failures, failed, eager };
+  return { passing, successes, failures, failed, passed: progress.passed || ok, eagerMs: 0 };
 }
 
 /** From the start of one try to the start of the next. */
 export const intervalMs = (progress: Progress, probe: Probe): number =>
-  progress.eager ? eagerEveryMs : probe.periodSeconds * 1000;
+  progress.eagerMs > 0 ? eagerEveryMs : probe.periodSeconds * 1000;

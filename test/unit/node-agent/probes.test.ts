@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer as createHttp, type Server } from 'node:http';
 import { createServer as createTcp, type AddressInfo } from 'node:net';
+import { Server as GrpcServer, ServerCredentials, status as codes, type sendUnaryData } from '@grpc/grpc-js';
 import type { Probe } from '../../../lib/api/objects.ts';
 import { ContainerProbes } from '../../../node-agent/probes/container-probes.ts';
 import { newChecker, type Outcome } from '../../../node-agent/probes/checks.ts';
@@ -71,7 +72,7 @@ describe('node-agent/probes: when', () => {
     await seen.clock.advance(3_500);
     assert.deepEqual(seen.tries.slice(0, 4), [0, 100, 200, 300]);
     assert.deepEqual(seen.tries.slice(-3), [1_000, 2_000, 3_000]);
-    assert.equal(seen.failures.length, 2, 'what fails in the first period is no failure');
+    assert.equal(seen.failures.length, 3, 'what fails within the first period is no failure');
   });
   it('needs failureThreshold failures in a row to be unready, and successThreshold successes to be ready', async () => {
     const seen = watch({ readinessProbe: probe({ periodSeconds: 1, failureThreshold: 2, successThreshold: 2 }) });
@@ -87,14 +88,42 @@ describe('node-agent/probes: when', () => {
     assert.equal(seen.probes.verdict.alive, true, 'unready is not dead (F79)');
   });
   it('gives up a container after failureThreshold failures of its liveness probe, and stops asking', async () => {
-    const seen = watch({ livenessProbe: probe({ periodSeconds: 2 }) }, undefined, false);
-    await seen.clock.advance(3_900);
+    const seen = watch({ livenessProbe: probe({ periodSeconds: 2, initialDelaySeconds: 1 }) }, undefined, false);
+    await seen.clock.advance(4_900);
     assert.equal(seen.probes.verdict.alive, true);
     await seen.clock.advance(200);
     assert.equal(seen.probes.verdict.alive, false);
     await seen.clock.advance(60_000);
     assert.equal(seen.tries.length, 3);
     assert.equal(seen.clock.pending, 0);
+  });
+  it('counts no failure of a liveness probe in the first second, and tells the first one only when it is not the last', async () => {
+    const slow = watch({ livenessProbe: probe({ failureThreshold: 1 }) }, undefined, false);
+    await slow.clock.advance(950);
+    slow.healthy = true;
+    await slow.clock.advance(60_000);
+    assert.equal(slow.probes.verdict.alive, true);
+    assert.deepEqual(slow.failures, [], 'it only took its time to listen');
+    slow.probes.close();
+
+    const never = watch({ livenessProbe: probe({ failureThreshold: 1 }) }, undefined, false);
+    await never.clock.advance(1_200);
+    assert.deepEqual([never.probes.verdict.alive, never.failures], [false, ['Liveness']]);
+
+    const three = watch({ livenessProbe: probe({ periodSeconds: 10 }) }, undefined, false);
+    await three.clock.advance(10_000);
+    assert.deepEqual(three.failures, []);
+    await three.clock.advance(1_200);
+    assert.deepEqual(three.failures, ['Liveness'], 'it is told with the second failure');
+    await three.clock.advance(10_000);
+    assert.equal(three.probes.verdict.alive, false);
+
+    const later = watch({ livenessProbe: probe({ periodSeconds: 10 }) });
+    await later.clock.advance(1_000);
+    later.healthy = false;
+    await later.clock.advance(9_100);
+    assert.deepEqual(later.failures, ['Liveness'], 'what was healthy once is told of at once');
+    later.probes.close();
   });
   it('holds the others back until the startup probe has passed, and gives up when it never does', async () => {
     const seen = watch(
@@ -149,6 +178,13 @@ describe('node-agent/probes: what', () => {
       if (request.url === '/hang') return;
       if (request.url === '/there') return void response.writeHead(302, { location: '/500' }).end();
       if (request.url === '/away') return void response.writeHead(302, { location: 'http://example.invalid/' }).end();
+      if (request.url === '/endless') {
+        response.writeHead(200);
+        const feed = setInterval(() => response.write('x'.repeat(4096)), 5);
+        return void response.once('close', () => {
+          clearInterval(feed);
+        });
+      }
       if (request.url === '/loop') return void response.writeHead(302, { location: '/loop' }).end();
       if (code === 199) return void response.socket?.end('HTTP/1.1 600 odd\r\ncontent-length: 0\r\n\r\n');
       response.writeHead(code).end('a word about it');
@@ -196,10 +232,21 @@ describe('node-agent/probes: what', () => {
   it('a server that does not answer in time is unhealthy, and the message says so', async () => {
     assert.match((await get('/hang')).message, /no answer from http:\/\/127\.0\.0\.1:\d+\/hang within 0\.3 s/);
   });
+  it('does not wait for the end of an answer that has none', async () => {
+    assert.deepEqual(await get('/endless'), { ok: true, message: 'HTTP 200' });
+  });
+  it('sends a header twice that is named twice', async () => {
+    const httpHeaders = ['a', 'b'].map((value) => ({ name: 'X-Check', value }));
+    await get('/200', { httpHeaders });
+    assert.equal(asked[0]?.headers['x-check'], 'a, b');
+  });
   it('follows redirects on the same host only, and not for ever', async () => {
     assert.equal((await get('/there')).ok, false);
     assert.equal((await get('/away')).ok, true);
-    assert.equal((await get('/loop')).ok, true);
+    assert.deepEqual(await get('/loop'), {
+      ok: false,
+      message: `stopped after 10 redirects, the last one to http://127.0.0.1:${port}/loop`,
+    });
     assert.ok(asked.length < 20);
   });
   it('sends the headers that were asked for, to a port by name', async () => {
@@ -220,5 +267,74 @@ describe('node-agent/probes: what', () => {
     assert.equal((await check({ exec: { command: ['true'] } }, target(), 300)).ok, true);
     assert.match((await check({ exec: { command: ['fail'] } }, target(), 300)).message, /exit code 7/);
     assert.match((await check({ exec: { command: ['slow'] } }, target(), 300)).message, /timed out after 0\.3 s/);
+  });
+});
+
+describe('node-agent/probes: gRPC', () => {
+  let server: GrpcServer;
+  let port: number;
+  let serving = 1;
+  before(async () => {
+    server = new GrpcServer();
+    const type = {
+      path: '/grpc.health.v1.Health/Check',
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: (value: Buffer) => value,
+      requestDeserialize: (value: Buffer) => value,
+      responseSerialize: (value: Buffer) => value,
+      responseDeserialize: (value: Buffer) => value,
+    };
+    server.addService(
+      { Check: type },
+      {
+        // The service's name is field 1 of the request, the status field 1 of the reply.
+        Check: ({ request }: { request: Buffer }, reply: sendUnaryData<Buffer>) => {
+          const service = request.subarray(2).toString();
+          if (service === 'nobody') reply({ code: codes.NOT_FOUND, details: 'unknown service' });
+          else if (service !== 'silent') reply(null, Buffer.from([0x08, service === 'sick' ? 2 : serving]));
+        },
+      },
+    );
+    port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(error);
+      });
+    });
+  });
+  after(() => {
+    server.forceShutdown();
+  });
+
+  const checker = newChecker({ exec: async () => ({ exitCode: 0, output: '', timedOut: false }) });
+  const ask = (service?: string, at = port): Promise<Outcome> =>
+    checker(
+      { grpc: { port: at, ...(service === undefined ? {} : { service }) } },
+      { containerId: 'c', container: aContainer(), podIp: '127.0.0.1' },
+      500,
+    );
+
+  it('is healthy when the server, or the service, says SERVING', async () => {
+    assert.deepEqual(await ask(), { ok: true, message: 'SERVING' });
+    assert.deepEqual(await ask('shop.Cart'), { ok: true, message: 'SERVING' });
+  });
+  const refusals: readonly (readonly [string, RegExp])[] = [
+    ['sick', /service "sick" answers NOT_SERVING/],
+    ['nobody', /does not know the service "nobody"/],
+    ['silent', /no answer from the gRPC health service at 127\.0\.0\.1:\d+ within 0\.5 s/],
+  ];
+  for (const [service, message] of refusals) {
+    it(`is not healthy when ${service} is asked for, and says why`, async () => {
+      const outcome = await ask(service);
+      assert.equal(outcome.ok, false);
+      assert.match(outcome.message, message);
+    });
+  }
+  it('is not healthy where nobody listens, or where somebody else does', async () => {
+    assert.match((await ask(undefined, 1)).message, /no gRPC server at 127\.0\.0\.1:1/);
+    serving = 0;
+    assert.match((await ask()).message, /"" \(the whole server\) answers UNKNOWN/);
+    serving = 1;
   });
 });
