@@ -26,8 +26,8 @@ export interface KeyedLoop {
 }
 
 export interface LoopOptions extends Omit<KeyedLoop, 'controller'> {
-  /** Nothing runs before all of these are synced. */
-  readonly views: readonly { readonly whenSynced: Promise<void> }[];
+  /** Nothing runs before all of these are synced, nor while one may show a history that the store has no more. */
+  readonly views: readonly LoopView[];
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -37,6 +37,13 @@ export interface LoopOptions extends Omit<KeyedLoop, 'controller'> {
   /** Told of a TerminalError, after it was counted and recorded. */
   readonly onTerminal?: (key: Key, error: TerminalError) => void;
   readonly random?: () => number;
+}
+
+/** What a loop must know of a view. */
+export interface LoopView {
+  readonly whenSynced: Promise<void>;
+  readonly current?: boolean;
+  whenCurrent?(): Promise<void>;
 }
 
 /** A Warning event is recorded when a key has failed so many times in a row. */
@@ -68,6 +75,8 @@ export function newLoop(controller: Controller, options: Omit<LoopOptions, 'sign
     async work(key, waitedMs) {
       const signal = running;
       if (signal === undefined || signal.aborted) return;
+      await allCurrent(options.views, signal);
+      if (isAborted(signal)) return;
       metrics.waited(waitedMs);
       const startMs = clock.monotonic();
       const sync = randomBytes(4).toString('hex');
@@ -134,6 +143,8 @@ export function newLoop(controller: Controller, options: Omit<LoopOptions, 'sign
   };
 }
 
+const isAborted = (signal: AbortSignal): boolean => signal.aborted;
+
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve();
@@ -142,11 +153,23 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 
 /** Resolves when the work is done or the signal aborts; rejects as the work does, unless aborted. */
 export async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let stop = (): void => undefined;
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
   try {
-    await Promise.race([work, aborted(signal)]);
+    await Promise.race([work, stopped]);
   } catch (error) {
     if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
+}
+
+/** Resolves when every view shows the store's present history, which is at once but for rare moments. */
+async function allCurrent(views: readonly LoopView[], signal: AbortSignal): Promise<void> {
+  for (let late; !signal.aborted && (late = views.find((view) => view.current === false)) !== undefined;)
+    await untilAborted(late.whenCurrent?.() ?? Promise.resolve(), signal);
 }
 
 interface LoopMetrics {

@@ -9,6 +9,7 @@ import type { Bus } from '../bus/bus.ts';
 import { connectBus } from '../bus/nats-bus.ts';
 import type { Client } from '../client/client.ts';
 import { newClient } from '../client/grpc-client.ts';
+import { StoreHistory } from '../view/history.ts';
 import { newView, type LiveView, type ViewScope } from '../view/views.ts';
 import { newRecorder, type Recorder } from './events.ts';
 import { newElection } from './leader.ts';
@@ -124,6 +125,7 @@ export async function startController<T extends ConfigTable>(
   });
 
   const views: LiveView<unknown>[] = [];
+  const history = new StoreHistory();
   const made = await setup({
     ...context,
     meter,
@@ -131,7 +133,7 @@ export async function startController<T extends ConfigTable>(
     cluster,
     recorder,
     view: (resource, scope) => {
-      const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, ...scope });
+      const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, history, ...scope });
       views.push(view);
       return view;
     },

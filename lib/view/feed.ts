@@ -6,10 +6,11 @@ import { wait, type Clock } from '../base/clock.ts';
 import { ApiError, hasReason, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { BusMessage, EventBus, Subscription } from '../bus/bus.ts';
-import { readHeaders } from '../bus/change.ts';
+import { epochStart, readHeaders } from '../bus/change.ts';
 import { isPublished, relaySubject, resourceSubject, type RelayStatus } from '../bus/subjects.ts';
 import type { ListOptions, Reader, WatchEvent } from '../client/client.ts';
 import { Chain } from './chain.ts';
+import type { HistoryReader, StoreHistory } from './history.ts';
 import type { ViewMetrics } from './metrics.ts';
 import type { ObjectTable } from './table.ts';
 import type { Change } from './view.ts';
@@ -49,6 +50,9 @@ export interface FeedOptions<R extends Resource> {
   readonly table: ObjectTable<Objects[R] & ApiObject>;
   readonly notify: (changes: readonly Change<Objects[R]>[]) => void;
   readonly onSynced: () => void;
+  /** Called when the feed may be trusted again after it could not be. */
+  readonly onCurrent: () => void;
+  readonly history: StoreHistory;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: ViewMetrics;
@@ -71,8 +75,11 @@ const retry = { firstMs: 50, maxMs: 2_000, jitter: 0.5 };
  * News is applied in whatever state it comes, since the table takes the later revision of two; the state only says
  * what must be asked for. After a reconnect or a slow-consumer warning, and every 30 s, the API's position is compared with
  * what the chain covers; only a difference that lasts leads to a list. All waits are jittered.
+ *
+ * Signs that the store has gone back in time (an epoch that begins before what is known, an own write with a revision long past)
+ * make it list at once; until that has shown which it is, the feed is not `current`.
  */
-export class Feed<R extends Resource> {
+export class Feed<R extends Resource> implements HistoryReader {
   readonly #o: FeedOptions<R>;
   readonly #chain = new Chain();
   readonly #wake = new Wake();
@@ -91,6 +98,8 @@ export class Feed<R extends Resource> {
   #following = false;
   /** Somebody waits for the chain to come further. */
   #awaiting = 0;
+  /** False while the table may be of another history than the store's present one. */
+  #current = true;
 
   constructor(options: FeedOptions<R>) {
     this.#o = options;
@@ -102,6 +111,16 @@ export class Feed<R extends Resource> {
   get source(): 'bus' | 'watch' {
     return this.#busCarries() ? 'bus' : 'watch';
   }
+  get current(): boolean {
+    return this.#current;
+  }
+  /** The store may have gone back in time: a list will tell, and nothing is sure before. */
+  historyChanged(): void {
+    if (!this.#synced || !this.#current) return;
+    this.#current = false;
+    this.#want('another history');
+  }
+
   /** How many revisions of this resource the view is known to lack, or 0. */
   get behind(): number {
     return Math.max(0, this.#position - this.#chain.covered);
@@ -110,7 +129,11 @@ export class Feed<R extends Resource> {
   /** Runs until aborted; never rejects. */
   async run(): Promise<void> {
     const { signal, times } = this.#o;
-    const stops = [this.#listen(), this.#every(times.checkMs, () => (this.#checkDue = true))];
+    const stops = [
+      this.#listen(),
+      this.#o.history.join(this),
+      this.#every(times.checkMs, () => (this.#checkDue = true)),
+    ];
     stops.push(this.#every(times.relistMs, () => (this.#listDue ??= 'routine')));
     let failures = 0;
     while (!signal.aborted) {
@@ -184,7 +207,7 @@ export class Feed<R extends Resource> {
     if (headers === undefined) return;
     const { metrics, resource, node, clock, log } = this.#o;
     const { revision, epoch, type } = headers;
-    if (this.#chain.entered(epoch)) this.#want('epoch');
+    this.#enter(epoch);
     this.#chain.heard(node === undefined ? headers.resourcePrevious : headers.previous, revision);
     if (!this.#chain.intact && !this.#following && this.#busCarries()) this.#want('break');
     metrics.lag(resource, (clock.now() - headers.timeMs) / 1000);
@@ -202,8 +225,8 @@ export class Feed<R extends Resource> {
     const { clock, resource, node } = this.#o;
     const wasSilent = !this.#busCarries();
     this.#relayHeardMs = clock.monotonic();
-    if (this.#chain.entered(status.epoch)) this.#want('epoch');
-    else if (wasSilent) this.#distrust();
+    if (this.#enter(status.epoch)) return;
+    if (wasSilent) this.#distrust();
     // The relay speaks after it has published, on the same connection: what it names should be here.
     const position = status.positions[resource];
     if (node !== undefined || position === undefined || !this.#synced) return;
@@ -211,7 +234,21 @@ export class Feed<R extends Resource> {
     if (position > this.#chain.covered && this.#chain.intact && this.#busCarries()) this.#distrust();
   }
 
+  /** True when the epoch is a new one. */
+  #enter(epoch: string): boolean {
+    if (!this.#chain.entered(epoch)) return false;
+    if (epochStart(epoch) < this.#o.table.latest) this.historyChanged();
+    this.#want('epoch');
+    return true;
+  }
+
   // ---- The API -----------------------------------------------------------------------------------
+
+  #trusted(): void {
+    if (this.#current) return;
+    this.#current = true;
+    this.#o.onCurrent();
+  }
 
   async #list(): Promise<void> {
     const { client, resource, table, clock, times, signal, metrics } = this.#o;
@@ -225,7 +262,8 @@ export class Feed<R extends Resource> {
       if (signal.aborted) return;
       const at = Number(revision);
       // A list always sees what had been heard before it was asked for; where it does not, the store was restored to an older state.
-      const changes = table.replace(items, at, at < known);
+      const wentBack = at < known;
+      const changes = table.replace(items, at, wentBack);
       this.#chain.listed(at);
       this.#advance();
       metrics.list(resource, reason);
@@ -237,6 +275,14 @@ export class Feed<R extends Resource> {
         // Some of it may have come by the bus before the list did.
         this.#o.notify(table.list().map((object) => ({ key: keyOf(object), before: undefined, after: object })));
       }
+      if (wentBack) {
+        // What was heard while the list was under way has been thrown out with the rest: list once more.
+        this.#o.history.wentBack();
+        this.#current = false;
+        this.#listDue ??= 'another history';
+        return;
+      }
+      this.#trusted();
       // A break that was noticed meanwhile and lies within the list is mended.
       if (this.#listDue === 'break' && this.#chain.intact) this.#listDue = undefined;
     } catch (error) {
@@ -250,7 +296,7 @@ export class Feed<R extends Resource> {
     const { clock, table, random } = this.#o;
     const sinceMs = clock.monotonic() - this.#lastListMs;
     const spreadMs = sinceMs > 1_000 ? (table.size <= 100 ? 0 : Math.min(2_000, table.size / 10)) : 500;
-    if (spreadMs > 0 && this.#synced) await this.#pause(spreadMs * (0.2 + 0.8 * random()));
+    if (spreadMs > 0 && this.#synced && this.#current) await this.#pause(spreadMs * (0.2 + 0.8 * random()));
   }
 
   /** Compares the API's position with what is covered, and gives what is missing some time to arrive. */

@@ -8,6 +8,7 @@ import type { Log } from '../base/log.ts';
 import type { EventBus } from '../bus/bus.ts';
 import type { ListOptions, Reader } from '../client/client.ts';
 import { defaultTimes, Feed, type ViewTimes } from './feed.ts';
+import { StoreHistory } from './history.ts';
 import { viewMetrics } from './metrics.ts';
 import { ObjectTable } from './table.ts';
 import type { Change, Indexer, View } from './view.ts';
@@ -24,6 +25,8 @@ export interface ViewSource {
   readonly signal: AbortSignal;
   readonly times?: Partial<ViewTimes>;
   readonly random?: () => number;
+  /** Shared by the views of a process that are read together; default: one of its own. */
+  readonly history?: StoreHistory;
 }
 
 /** What one view holds, and how it is indexed. */
@@ -39,6 +42,10 @@ export interface ViewScope<R extends Resource> {
 export interface LiveView<T> extends View<T> {
   /** Resolves with the first complete snapshot; rejects when the view ends before that. */
   readonly whenSynced: Promise<void>;
+  /** False while the view may show a history that the store does not have any more, as after a restore. Decide nothing by it then. */
+  readonly current: boolean;
+  /** Resolves when it is current, which is at once but for rare moments. */
+  whenCurrent(): Promise<void>;
   /** Where news comes from now. */
   readonly source: 'bus' | 'watch';
   /** Ends the feed; what the view holds stays readable. */
@@ -73,6 +80,7 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
   const matches = (object: Objects[R]): boolean =>
     (namespace === undefined || object.metadata.namespace === namespace) && (select?.matches(object) ?? true);
 
+  let waiting = deferred();
   const feed = new Feed<R>({
     resource,
     client,
@@ -87,6 +95,11 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
       isSynced = true;
       synced.resolve();
     },
+    onCurrent: () => {
+      waiting.resolve();
+      waiting = deferred();
+    },
+    history: source.history ?? new StoreHistory(),
     clock,
     log,
     metrics,
@@ -109,6 +122,8 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
     const revision = Number(own.metadata.resourceVersion);
     const change = gone || !matches(object) ? table.remove(keyOf(own), revision) : table.put(own, revision);
     if (change !== undefined && isSynced) notify([change]);
+    // Writes are numbered in order: one that lies before what was known is late news, or the store has gone back.
+    else if (!gone && isSynced && table.get(keyOf(own)) === undefined) feed.historyChanged();
   };
 
   return {
@@ -125,6 +140,10 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
       return feed.source;
     },
     whenSynced: synced.promise,
+    get current() {
+      return feed.current;
+    },
+    whenCurrent: () => (feed.current ? Promise.resolve() : waiting.promise),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -171,8 +190,10 @@ export function newViews<S extends Scopes>(
   source: ViewSource,
 ): ViewsOf<S> & { synced(): Promise<void>; close(): void } {
   const views: Partial<Record<Resource, LiveView<Objects[Resource]>>> = {};
+  const history = source.history ?? new StoreHistory();
   for (const resource of Object.keys(scopes) as Resource[]) {
-    views[resource] = newView(resource, { ...source, ...scopes[resource] } as ViewSource & ViewScope<Resource>);
+    views[resource] = newView(resource, { ...source, history, ...scopes[resource] } as ViewSource &
+      ViewScope<Resource>);
   }
   const all = Object.values(views);
   return {

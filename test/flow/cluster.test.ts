@@ -131,6 +131,28 @@ describe('flow/cluster', function () {
     assert.ok(!(await serving()).includes(patient.status.podIP ?? ''));
   });
 
+  for (const seed of seeds) {
+    it(`makes no pod too many when the store is lost under running loops, seed ${seed}`, async () => {
+      cluster = await FlowCluster.start({ nodes: 0 });
+      const random = seededRandom(seed);
+      await cluster.client.create('replicationcontrollers', web(300));
+      await cluster.until('300 pods', async () => (await active()).length === 300);
+      await cluster.wipe();
+      if (random() < 0.5) await cluster.clock.advance(random() * 3_000);
+      await cluster.client.create('replicationcontrollers', web(120));
+      let most = 0;
+      await cluster.until('120 pods', async () => {
+        const { length } = await active();
+        most = Math.max(most, length);
+        return length >= 120;
+      });
+      await cluster.clock.advance(5_000);
+      assert.equal((await active()).length, 120);
+      assert.ok(most <= 120, `there were ${most} pods for a moment`);
+      assert.equal((await cluster.list('pods')).length, 120, 'pods were made and ended again');
+    });
+  }
+
   it('works without the bus and goes on with it', async () => {
     cluster = await FlowCluster.start({ nodes: 2 });
     cluster.breakBus();

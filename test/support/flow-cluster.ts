@@ -52,7 +52,7 @@ interface Running {
 export class FlowCluster {
   readonly clock = new FakeClock(Date.now());
   readonly broker = new MemoryBroker();
-  readonly store = new MemoryStore({ clock: this.clock });
+  store = new MemoryStore({ clock: this.clock });
   readonly #dropEvery: number;
   readonly #running = new Map<string, Running>();
   readonly #machines = new Map<string, FlowMachine>();
@@ -109,6 +109,21 @@ export class FlowCluster {
   mendBus(): void {
     this.#relay?.bus.reconnect();
     for (const { bus } of this.#running.values()) bus.reconnect();
+  }
+
+  /** The state is lost while everything runs on: an empty store behind the same door, as after a restore of the first backup. */
+  async wipe(): Promise<void> {
+    this.#relay?.stop.abort();
+    await this.#relay?.relay.ended;
+    await this.#relay?.bus.close();
+    const old = { registry: this.registry, store: this.store };
+    this.store = new MemoryStore({ clock: this.clock });
+    this.#registry = await newRegistry({ store: this.store, clock: this.clock });
+    for (const { client } of this.#running.values()) client.moveTo(this.#registry);
+    this.client.moveTo(this.#registry);
+    await old.registry.close();
+    await old.store.close();
+    this.startRelay();
   }
 
   async startLoop(name: LoopName): Promise<void> {

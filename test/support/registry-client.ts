@@ -19,10 +19,15 @@ import type { Registry, Selection, Served, Written } from '../../services/apiser
  * `down` makes every call fail as if the apiserver were away.
  */
 export class RegistryClient implements Client {
-  readonly #registry: Registry;
+  #registry: Registry;
   down = false;
 
   constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  /** From now on another apiserver answers, on a store of its own. */
+  moveTo(registry: Registry): void {
     this.#registry = registry;
   }
 

@@ -331,6 +331,39 @@ describe('view', () => {
     await restored.close();
   });
 
+  it('is not current from an own write that the store numbers anew until it has listed, nor are the views beside it', async () => {
+    for (const name of ['a', 'b', 'c']) await world.put(name);
+    const views = newViews({ pods: {}, leases: {} }, world.source);
+    await world.clock.advanceUntil(() => views.pods.synced && views.leases.synced, 'synced');
+    assert.ok(views.pods.current);
+    const restored = new World();
+    const swap = new StoreReader(restored.store);
+    for (const verb of ['list', 'watch', 'position'] as const)
+      Object.assign(world.reader, { [verb]: swap[verb].bind(swap) });
+    views.pods.wrote(await restored.put('z'));
+    assert.equal(views.pods.current, false);
+    let isCurrent = false;
+    void views.pods.whenCurrent().then(() => (isCurrent = true));
+    await world.clock.advanceUntil(() => isCurrent && views.leases.current, 'listed', 10_000);
+    assert.deepEqual(rows(views.pods.list()), ['z@1']);
+    assert.ok(swap.asked.list >= 3, 'pods are listed to find out and once more to be sure, leases because of them');
+    views.close();
+    await restored.close();
+  });
+
+  it('stays what it was when an own write was only late', async () => {
+    const view = world.view();
+    await world.clock.advanceUntil(() => view.synced, 'synced');
+    const own = await world.put('a');
+    await world.remove('a');
+    await settle();
+    await world.put('b');
+    await settle();
+    view.wrote(own);
+    await world.clock.advanceUntil(() => view.current, 'listed', 10_000);
+    assert.deepEqual(rows(view.list()), ['b@3']);
+  });
+
   it('ends with its signal: nothing is left to run', async () => {
     const view = world.view();
     await world.clock.advanceUntil(() => view.synced, 'synced');
