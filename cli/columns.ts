@@ -32,7 +32,9 @@ export function newLayout(): Layout {
 }
 
 const colorCode = /\x1b\[[0-9;]*m/g;
-const visibleLength = (cell: string): number => (cell.includes('\x1b') ? cell.replace(colorCode, '') : cell).length;
+/** Without what only colours. */
+export const visibleLength = (cell: string): number =>
+  (cell.includes('\x1b') ? cell.replace(colorCode, '') : cell).length;
 
 const good = new Set(['Running', 'Ready', 'Active', 'Completed', 'Succeeded', 'True', 'Normal']);
 const moving = new Set(['Pending', 'ContainerCreating', 'PodInitializing', 'Terminating', 'NotReady', 'Unknown']);

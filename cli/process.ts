@@ -68,6 +68,9 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
       stream.write(text);
     },
     isTerminal: stream.isTTY,
+    get columns() {
+      return stream.columns;
+    },
   };
 }
 

@@ -11,6 +11,7 @@ import * as get from './commands/get.ts';
 import * as label from './commands/label.ts';
 import * as logs from './commands/logs.ts';
 import * as scale from './commands/scale.ts';
+import * as top from './commands/top.ts';
 import * as version from './commands/version.ts';
 import { renderReport } from './report.ts';
 import { declareGlobals } from './session.ts';
@@ -28,6 +29,7 @@ const commands: readonly CommandFile[] = [
   describe,
   events,
   logs,
+  top,
   scale,
   label,
   annotate,

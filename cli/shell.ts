@@ -25,6 +25,8 @@ export interface Shell {
 export interface Sink {
   write(text: string): void;
   readonly isTerminal: boolean;
+  /** How many characters a line of the terminal holds now; undefined where it does not say. */
+  readonly columns?: number | undefined;
 }
 
 /** The words of the command line make no sense: exit code 2. */

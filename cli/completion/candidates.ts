@@ -37,6 +37,12 @@ async function possible(
       return visibleCommands(program);
     case 'completion':
       return ['bash', 'zsh', 'fish'];
+    case 'top':
+      return positional.length === 0
+        ? ['pods', 'nodes']
+        : positional.length === 1
+          ? namesOf(resourceByName(positional[0] ?? '') ?? 'pods')
+          : [];
     case 'logs':
       return positional.length > 0
         ? []

@@ -20,6 +20,8 @@ export interface ChannelsOptions {
 /** The calls of the service `Objects`: message in, message out, ApiError thrown. */
 export interface Channels {
   unary<M extends UnaryMethod>(method: M, request: Calls[M]['request'], call: CallOptions): Promise<Calls[M]['reply']>;
+  /** Any other unary method of the contract. */
+  call(service: string, method: string, request: object, call: CallOptions): Promise<object>;
   /** The replies of a call that ends by itself, under a deadline. */
   stream(method: 'List', request: Messages['ListRequest'], call: CallOptions): AsyncIterable<Messages['ListChunk']>;
   /** The replies of a call that lasts until aborted, when it ends, or rejects with ServiceUnavailable where the connection breaks. */
@@ -114,26 +116,32 @@ export function newChannels(options: ChannelsOptions): Channels {
     return known;
   }
 
+  function ask(path: string, request: object, { timeoutMs = usualMs, signal }: CallOptions): Promise<object> {
+    return new Promise((resolve, reject) => {
+      const shape = shapeOf(path);
+      const call = next().makeUnaryRequest(
+        `/${path}`,
+        (message: object) => encodeMessage(shape.request, message),
+        (bytes): object => decodeMessage<string>(shape.reply, bytes),
+        request,
+        metadata(),
+        { deadline: Date.now() + timeoutMs },
+        (error, reply) => {
+          release();
+          if (error !== null || reply === undefined) reject(failure(error, signal));
+          else resolve(reply);
+        },
+      );
+      const release = hold(call, signal);
+    });
+  }
+
   return {
-    unary(method, request, { timeoutMs = usualMs, signal }) {
-      return new Promise((resolve, reject) => {
-        const shape = shapeOf(method);
-        const call = next().makeUnaryRequest(
-          `/${service}/${method}`,
-          (message: object) => encodeMessage(shape.request, message),
-          (bytes) => decodeMessage(shape.reply, bytes),
-          request as object,
-          metadata(),
-          { deadline: Date.now() + timeoutMs },
-          (error, reply) => {
-            release();
-            if (error !== null || reply === undefined) reject(failure(error, signal));
-            else resolve(reply as unknown as Calls[typeof method]['reply']);
-          },
-        );
-        const release = hold(call, signal);
-      });
+    async unary(method, request, call) {
+      return (await ask(`${service}/${method}`, request, call)) as Calls[typeof method]['reply'];
     },
+
+    call: (named, method, request, call) => ask(`${named}/${method}`, request, call),
 
     async *stream(method, request, { timeoutMs = usualMs, signal }) {
       const call = next().makeServerStreamRequest(
@@ -198,9 +206,10 @@ export function newChannels(options: ChannelsOptions): Channels {
   };
 }
 
-function shapeOf(method: string): { readonly request: string; readonly reply: string } {
-  const shape = services[service]?.[method];
-  if (shape === undefined) throw new Error(`${service} has no method ${method}`);
+function shapeOf(path: string): { readonly request: string; readonly reply: string } {
+  const [named = '', method = ''] = path.split('/');
+  const shape = services[named]?.[method];
+  if (shape === undefined) throw new Error(`${named} has no method ${method}`);
   return shape;
 }
 

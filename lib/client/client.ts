@@ -66,7 +66,13 @@ export interface Writer {
   bindMany(bindings: readonly Binding[], call?: WriteOptions): Promise<readonly Outcome<Objects['pods']>[]>;
 }
 
-export interface Client extends Reader, Writer {
+/** The methods of the contract that are about no stored object. */
+export interface Caller {
+  /** One question, one answer, in the JSON form of their messages; what is empty is absent. */
+  call<T>(service: string, method: string, request: object, call?: CallOptions): Promise<T>;
+}
+
+export interface Client extends Reader, Writer, Caller {
   close(): void;
 }
 

@@ -191,6 +191,10 @@ class GrpcClient implements Client {
     );
   }
 
+  async call<T>(service: string, method: string, request: object, call: CallOptions = {}): Promise<T> {
+    return (await this.#channels.call(service, method, request, call)) as T;
+  }
+
   close(): void {
     this.#channels.close();
   }

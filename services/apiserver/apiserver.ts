@@ -1,4 +1,6 @@
 import type { ServiceContext } from '../../lib/base/lifecycle.ts';
+import type { EventBus } from '../../lib/bus/bus.ts';
+import { askStats } from '../../lib/bus/node-stats.ts';
 import { connectBus } from '../../lib/bus/nats-bus.ts';
 import { parsePortRange, parseServiceCidr, type apiserverOptions } from './config.ts';
 import { newGrpcServer } from './grpc/server.ts';
@@ -7,6 +9,7 @@ import { startRelay } from './relay/relay.ts';
 import { LmdbStore } from './store/lmdb.ts';
 import { MemoryStore } from './store/memory.ts';
 import type { Store } from './store/store.ts';
+import type { AskNode } from './usage/usage.ts';
 
 type Context = ServiceContext<typeof apiserverOptions>;
 
@@ -28,8 +31,11 @@ export async function startApiserver(context: Context): Promise<void> {
     events: { maxBytes: config.eventsBytes, maxAgeMs: config.eventsAge * 1000 },
   });
   context.onStop('registry', () => registry.close());
-  startRelaying(context, store);
-  const door = newGrpcServer(registry, { meter: telemetry.meter, tracer: telemetry.tracer, clock });
+  const bus = startRelaying(context, store);
+  const door = newGrpcServer(registry, {
+    ...{ meter: telemetry.meter, tracer: telemetry.tracer, clock },
+    ...(bus === undefined ? {} : { askNode: nodeAsker(bus, config.cluster) }),
+  });
   const address = await door.start(config.listen);
   context.onStop('grpc', () => door.stop());
   log.info({ address, data: config.data, revision: registry.cache.revision }, 'serving');
@@ -52,9 +58,9 @@ function openStore({ config, clock, telemetry }: Context): Store {
 }
 
 /** With the bus away the API goes on; the relay publishes from the store's history when it is back. */
-function startRelaying(context: Context, store: Store): void {
+function startRelaying(context: Context, store: Store): EventBus | undefined {
   const { config, log, clock, telemetry, signal } = context;
-  if (config.nats.length === 0) return;
+  if (config.nats.length === 0) return undefined;
   const { cluster } = config;
   const bus = connectBus({ servers: config.nats, name: 'apiserver', cluster, log });
   const relay = startRelay({
@@ -66,4 +72,12 @@ function startRelaying(context: Context, store: Store): void {
     await relay.ended;
     await bus.close();
   });
+  return bus;
 }
+
+/** A node that takes longer than this is named as one that did not answer. */
+const askTimeoutMs = 2_000;
+const nodeAsker =
+  (bus: EventBus, cluster: string): AskNode =>
+  (node, question) =>
+    askStats(bus, { cluster, node, timeoutMs: askTimeoutMs }, question);

@@ -31,6 +31,10 @@ export class RegistryClient implements Client {
     this.#registry = registry;
   }
 
+  async call<T>(service: string, method: string): Promise<T> {
+    throw new ApiError('ServiceUnavailable', `${service}/${method} is not served in one process`);
+  }
+
   async get<R extends Resource>(resource: R, key: Key): Promise<Objects[R] | undefined> {
     this.#checkUp();
     const served = await this.#registry.get(resource, key);

@@ -1,6 +1,6 @@
 import type { FieldCause } from '../../base/errors.ts';
 import { pathText } from './json.ts';
-import { isBase64, parseTime } from './scalars.ts';
+import { isBase64, parseDuration, parseTime } from './scalars.ts';
 import { fieldsOf, messageOfKind, type FieldSchema } from './schema.ts';
 
 /** Wrong types after which the look ends: a text that is no object of the kind at all need not be told field by field. */
@@ -112,6 +112,10 @@ const scalarRules: Readonly<Record<string, { readonly what: string; readonly hol
   base64: { what: 'base64 text', holds: (value) => typeof value === 'string' && isBase64(value) },
   Time: { what: 'a time such as "2026-01-31T12:00:00Z"', holds: isTime },
   MicroTime: { what: 'a time such as "2026-01-31T12:00:00.000000Z"', holds: isTime },
+  Duration: {
+    what: 'a span of time such as "1m30s"',
+    holds: (value) => typeof value === 'string' && parseDuration(value) !== undefined,
+  },
   Quantity: {
     what: 'a quantity such as "250m" or 2',
     holds: (value) => typeof value === 'string' || typeof value === 'number',

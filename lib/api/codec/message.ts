@@ -2,7 +2,7 @@ import protobuf from 'protobufjs/minimal.js';
 import { ApiError } from '../../base/errors.ts';
 import type { Messages } from '../gen/messages.ts';
 import { apiVersionOf, kinds, resourceOfKind, resources } from '../kinds.ts';
-import { microTimeText, parseTime, timeText } from './scalars.ts';
+import { durationText, microTimeText, parseDuration, parseTime, timeText } from './scalars.ts';
 import { fieldsOf, type FieldSchema } from './schema.ts';
 
 type Writer = protobuf.Writer;
@@ -321,6 +321,15 @@ const scalars: Readonly<Record<string, (path: string) => ValueCodec>> = {
 const special: Readonly<Record<string, MessageCodec>> = {
   Time: timeCodec('Time', (seconds) => timeText(seconds), false),
   MicroTime: timeCodec('MicroTime', microTimeText, true),
+  Duration: {
+    write(writer, value) {
+      const nanos = typeof value === 'string' ? parseDuration(value) : undefined;
+      if (nanos === undefined) throw expected('Duration', 'a span of time such as "1m30s"', value);
+      writer.uint32(0x08).int64(nanos);
+    },
+    read: (reader, end) =>
+      durationText(Number(readParts(reader, end, { 0x08: (found) => Number(found.int64()) })[0x08] ?? 0)),
+  },
   Quantity: {
     write(writer, value) {
       if (typeof value !== 'string' && typeof value !== 'number') throw expected('Quantity', 'a quantity', value);

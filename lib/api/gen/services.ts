@@ -15,6 +15,10 @@ export const services: Readonly<Record<string, Readonly<Record<string, MethodSha
     Write: { request: 'WriteRequest', reply: 'WriteReply' },
     DeleteCollection: { request: 'DeleteCollectionRequest', reply: 'DeleteCollectionReply' },
   },
+  'troupe.v1.Metrics': {
+    ListPods: { request: 'PodMetricsRequest', reply: 'PodMetricsReply' },
+    ListNodes: { request: 'NodeMetricsRequest', reply: 'NodeMetricsReply' },
+  },
   'troupe.v1.Namespaces': {
     Get: { request: 'NamedRequest', reply: 'Namespace' },
     List: { request: 'SelectRequest', reply: 'NamespaceList', replyStream: true },

@@ -5,6 +5,7 @@ import type { Meter, Tracer } from '@opentelemetry/api';
 import { services } from '../../../lib/api/gen/services.ts';
 import { systemClock, type Clock } from '../../../lib/base/clock.ts';
 import type { Registry } from '../registry/registry.ts';
+import { newUsage, type AskNode } from '../usage/usage.ts';
 import { addService, type CallOptions } from './calls.ts';
 import { newFanOut, type FanOut } from './fan-out.ts';
 import { newHealth } from './health.ts';
@@ -12,6 +13,7 @@ import { newCallMetrics } from './metrics.ts';
 import { objectsService } from './objects.ts';
 import { addReflection } from './reflection.ts';
 import { typedServices } from './typed.ts';
+import { usageService } from './usage.ts';
 
 export interface GrpcServerOptions {
   readonly meter?: Meter;
@@ -23,6 +25,8 @@ export interface GrpcServerOptions {
   readonly maxBehindBytes?: number;
   /** How long `stop` waits for calls under way; default 3 s. */
   readonly drainMs?: number;
+  /** How nodes are asked what they use; without, the service `Metrics` says that they cannot be. */
+  readonly askNode?: AskNode;
 }
 
 export interface GrpcServer {
@@ -65,6 +69,7 @@ export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {
   addService(server, 'troupe.v1.Objects', objectsService(registry, fanOut), call);
   for (const [name, methods] of Object.entries(typedServices(registry, fanOut)))
     addService(server, name, methods, call);
+  addService(server, 'troupe.v1.Metrics', usageService(newUsage(registry, options.askNode)), call);
   addService(server, 'grpc.health.v1.Health', health.methods, call);
   addReflection(server);
 

@@ -61,6 +61,14 @@ export class FakeClient implements Client {
     return this.#objects.get(this.#id(resource, key))?.object as Objects[R] | undefined;
   }
 
+  /** What other methods answer, by `service/method`; the questions are kept. */
+  readonly answers = new Map<string, (request: object) => object>();
+  async call<T>(service: string, method: string, request: object): Promise<T> {
+    const answer = this.answers.get(`${service}/${method}`);
+    if (answer === undefined) throw new ApiError('ServiceUnavailable', `nothing answers ${service}/${method}`);
+    return answer(request) as T;
+  }
+
   async get<R extends Resource>(resource: R, key: Key): Promise<Objects[R] | undefined> {
     return this.peek(resource, key);
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { fieldsOf, type FieldSchema } from '../../../lib/api/codec/schema.ts';
+import { durationText } from '../../../lib/api/codec/scalars.ts';
 import { rfc3339 } from '../../../lib/base/clock.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 8 });
@@ -16,6 +17,7 @@ const scalars: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   MicroTime: fc
     .tuple(seconds, fc.integer({ min: 0, max: 999_999 }))
     .map(([second, micros]) => `${second.slice(0, -1)}.${String(micros).padStart(6, '0')}Z`),
+  Duration: fc.oneof(fc.maxSafeInteger(), fc.integer({ min: -2_000, max: 2_000 })).map(durationText),
   Quantity: fc.constantFrom('0', '250m', '1.5', '64Mi', '1e3', '-2'),
   IntOrString: fc.oneof(fc.integer(), text),
   FieldsV1: fc.dictionary(text, fc.jsonValue({ maxDepth: 2 }), { maxKeys: 3, noNullPrototype: true }).map(plain),

@@ -152,4 +152,4 @@ describe('codec: messages', () => {
 const isEnvelope = (type: string): boolean =>
   (fieldsOf(type) ?? []).some((field) => field.implicit || field.type === 'bytes' || isEnvelope(field.type));
 
-const special = ['Time', 'MicroTime', 'Quantity', 'IntOrString', 'FieldsV1'];
+const special = ['Time', 'MicroTime', 'Duration', 'Quantity', 'IntOrString', 'FieldsV1'];
