@@ -87,6 +87,7 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
     service('endpoints-controller', reach),
     service('node-controller', [...reach, '--cluster-cidr', options.clusterCidr]),
     service('garbage-collector', reach),
+    service('persistent-volume-controller', reach),
     service(
       'dns',
       [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns],

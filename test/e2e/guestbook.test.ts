@@ -219,6 +219,7 @@ describe('e2e/guestbook', function () {
       'endpoints-controller',
       'node-controller',
       'garbage-collector',
+      'persistent-volume-controller',
       'dns',
       'proxy',
       'node-agent',

@@ -40,6 +40,7 @@ describe('e2e/operations: every part by itself, as documented', function () {
       'endpoints-controller',
       'node-controller',
       'garbage-collector',
+      'persistent-volume-controller',
       'dns',
       'proxy',
       'node-agent',

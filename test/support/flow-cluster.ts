@@ -13,6 +13,8 @@ import { setup as endpointsController } from '../../services/endpoints-controlle
 import { setup as garbageCollector } from '../../services/garbage-collector/setup.ts';
 import { nodeControllerOptions } from '../../services/node-controller/config.ts';
 import { setup as nodeController } from '../../services/node-controller/setup.ts';
+import { persistentVolumeOptions } from '../../services/persistent-volume-controller/config.ts';
+import { setup as persistentVolumeController } from '../../services/persistent-volume-controller/setup.ts';
 import { replicationOptions } from '../../services/replication-controller/config.ts';
 import { setup as replicationController } from '../../services/replication-controller/setup.ts';
 import { schedulerOptions } from '../../services/scheduler/config.ts';
@@ -32,6 +34,7 @@ const controllers = {
   'endpoints-controller': { table: {}, setup: endpointsController },
   'node-controller': { table: nodeControllerOptions, setup: nodeController },
   'garbage-collector': { table: {}, setup: garbageCollector },
+  'persistent-volume-controller': { table: persistentVolumeOptions, setup: persistentVolumeController },
 } as const;
 export type LoopName = keyof typeof controllers;
 export const loopNames = Object.keys(controllers) as readonly LoopName[];

@@ -32,6 +32,7 @@ const controlPlane = [
   'endpoints-controller',
   'node-controller',
   'garbage-collector',
+  'persistent-volume-controller',
   'dns',
 ];
 
