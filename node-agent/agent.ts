@@ -27,6 +27,7 @@ import { newChecker, type Checker } from './probes/checks.ts';
 import { forgottenPod } from './forgotten-pod.ts';
 import { infraImageName } from './runtime/infra-image.ts';
 import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
+import type { NodeSecurity } from './security/container-security.ts';
 import type { PodInSight } from './stats/sampler.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 
@@ -57,6 +58,8 @@ export interface AgentOptions {
   readonly check?: Checker;
   /** What the machine is short of, as last looked at. */
   readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
+  /** Default: no seccomp profiles of its own, and the safe kernel settings only. */
+  readonly security?: NodeSecurity;
   readonly cgroups?: PodCgroups | undefined;
   readonly maxPodPids?: number;
   readonly infraImage?: string;
@@ -128,6 +131,7 @@ class RunningAgent implements Agent {
       puller: newImagePuller(runtime, options.maxParallelPulls ?? 3),
       cgroups: options.cgroups,
       maxPodPids: options.maxPodPids ?? 0,
+      security: options.security ?? { seccompDir: '', allowedSysctls: [] },
       check: options.check ?? newChecker(runtime),
       telling: options.telling ?? telling,
       node: machine,

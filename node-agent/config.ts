@@ -118,6 +118,21 @@ export const agentOptions = {
     default: 4096,
     help: 'How many processes and threads a pod may have; 0: any number',
   },
+  seccompProfiles: {
+    flag: '--seccomp-profiles',
+    env: 'TROUPE_SECCOMP_PROFILES',
+    default: '',
+    unit: 'path',
+    help: 'Folder of the seccomp profiles that containers may name; empty: seccomp in --data',
+  },
+  allowedSysctls: {
+    flag: '--allowed-sysctls',
+    env: 'TROUPE_ALLOWED_SYSCTLS',
+    default: [] as readonly string[],
+    unit: 'name,net.*',
+    help: 'Kernel settings that pods may ask for beyond the safe ones',
+    parse: listOf,
+  },
   parallelSteps: {
     flag: '--parallel-steps',
     env: 'TROUPE_PARALLEL_STEPS',

@@ -1,22 +1,33 @@
 import type { Container, Pod } from '../lib/api/objects.ts';
 import { asMap, expanded } from './environment.ts';
 import { containerName, labelsFor, type ContainerKind } from './labels.ts';
-import { hostnameOf } from './pod-files.ts';
+import { uname } from './pod-files.ts';
+import type { ContainerSecurity } from './security/container-security.ts';
+import { dottedName, scopeOf } from './security/sysctls.ts';
 import { engineResources, oomScore } from './resource-amount.ts';
 import type { ContainerSpec } from './runtime/runtime.ts';
 
 /** The infra container that holds the pod's namespaces (F45, F46). */
-export function sandboxSpec(pod: Pod, attempt: number, ip: string | undefined, image: string): ContainerSpec {
+export function sandboxSpec(
+  pod: Pod,
+  attempt: number,
+  ip: string | undefined,
+  node: { readonly image: string; readonly clusterDomain: string },
+): ContainerSpec {
   const { hostNetwork, hostIPC } = pod.spec;
+  const sysctls = (pod.spec.securityContext.sysctls ?? []).filter(({ name }) => scopeOf(name) === 'ipc');
   return {
     name: containerName(pod, undefined, attempt),
-    image,
+    image: node.image,
     labels: labelsFor(pod, { kind: 'sandbox', attempt, ...(ip === undefined ? {} : { ip }) }),
     env: [],
     mounts: [],
-    hostname: hostnameOf(pod),
+    hostname: uname(pod, node.clusterDomain),
     ...(hostNetwork === true ? { hostNetwork: true } : {}),
     ...(hostIPC === true ? { hostIpc: true } : {}),
+    ...(sysctls.length === 0
+      ? {}
+      : { sysctls: Object.fromEntries(sysctls.map(({ name, value }) => [dottedName(name), value])) }),
     oomScoreAdj: -998,
   };
 }
@@ -29,6 +40,7 @@ export interface ContainerInputs {
   readonly sandboxId: string;
   readonly environment: readonly string[];
   readonly mounts: ContainerSpec['mounts'];
+  readonly security: ContainerSecurity;
   readonly nodeMemoryBytes: number;
   readonly cgroupParent?: string | undefined;
 }
@@ -37,11 +49,6 @@ export interface ContainerInputs {
 export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec {
   const { container, kind, attempt, crashes } = inputs;
   const values = asMap(inputs.environment);
-  const own = container.securityContext;
-  const shared = pod.spec.securityContext;
-  const user = own?.runAsUser ?? shared.runAsUser;
-  const group = own?.runAsGroup ?? shared.runAsGroup;
-  const groups = [...(shared.supplementalGroups ?? []), ...(shared.fsGroup === undefined ? [] : [shared.fsGroup])];
   return {
     name: containerName(pod, container.name, attempt),
     image: container.image,
@@ -59,15 +66,7 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
     ...engineResources(container),
     ...(inputs.cgroupParent === undefined ? {} : { cgroupParent: inputs.cgroupParent }),
     oomScoreAdj: oomScore(pod, container, inputs.nodeMemoryBytes),
-    ...(user === undefined && group === undefined
-      ? {}
-      : { user: `${user ?? 0}${group === undefined ? '' : `:${group}`}` }),
-    ...(groups.length === 0 ? {} : { groups: groups.map(String) }),
-    privileged: own?.privileged ?? false,
-    readOnlyRoot: own?.readOnlyRootFilesystem ?? false,
-    noNewPrivileges: own?.allowPrivilegeEscalation === false,
-    ...(some(own?.capabilities?.add) ? { capAdd: own.capabilities.add } : {}),
-    ...(some(own?.capabilities?.drop) ? { capDrop: own.capabilities.drop } : {}),
+    ...inputs.security,
     tty: container.tty ?? false,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

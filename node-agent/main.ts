@@ -1,5 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { runService } from '../lib/base/lifecycle.ts';
 import { connectBus } from '../lib/bus/nats-bus.ts';
 import { newClient } from '../lib/client/grpc-client.ts';
@@ -99,6 +101,12 @@ runService('node-agent', agentOptions, async (context) => {
         clusterDns: config.clusterDns,
         clusterDomain: config.clusterDomain,
         nodeResolvConf: await readFile('/etc/resolv.conf', 'utf8').catch(() => ''),
+        nodeHosts: await readFile('/etc/hosts', 'utf8').catch(() => ''),
+        nodeHostname: hostname(),
+      },
+      security: {
+        seccompDir: config.seccompProfiles === '' ? join(data, 'seccomp') : config.seccompProfiles,
+        allowedSysctls: config.allowedSysctls,
       },
       cgroups,
       maxPodPids: config.podPidsLimit,

@@ -13,6 +13,7 @@ import type { PodSource } from './pod-source.ts';
 import type { PodStorage } from './pod-storage.ts';
 import type { Checker } from './probes/checks.ts';
 import type { ContainerRuntime } from './runtime/runtime.ts';
+import type { NodeSecurity } from './security/container-security.ts';
 import type { StatusWriter } from './status-writer.ts';
 
 /** Where facts worth telling go. */
@@ -49,6 +50,7 @@ export interface AgentParts {
   readonly cgroups: PodCgroups | undefined;
   /** Processes and threads that a pod may have; 0: any number. */
   readonly maxPodPids: number;
+  readonly security: NodeSecurity;
   readonly check: Checker;
   readonly telling: Telling;
   readonly node: NodeFacts;

@@ -6,6 +6,7 @@ import { configReader, environmentOf } from './config-reader.ts';
 import { groupFor } from './cgroups/group-for.ts';
 import { containerSpec, sandboxSpec } from './container-spec.ts';
 import { ConfigMissing } from './environment.ts';
+import { invalidImageName } from './image-name.ts';
 import { inspect } from './inspect-container.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import type { PortMapping } from './network/pod-network.ts';
@@ -15,6 +16,8 @@ import type { PodMemory } from './pod-memory.ts';
 import type { Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
 import { runPostStart } from './post-start.ts';
+import { ConfigRefused, securityOf } from './security/container-security.ts';
+import { scopeOf } from './security/sysctls.ts';
 import { stopContainer } from './stop-container.ts';
 import { VolumeError } from './volumes/driver.ts';
 
@@ -89,7 +92,8 @@ async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: numbe
   const { pod } = memory;
   const ip = isOnHost(memory) ? undefined : parts.network.reserve(memory.uid);
   await parts.storage.writeFiles(pod, podFiles(pod, ip ?? parts.node.hostIp, parts.dns));
-  const id = await parts.runtime.create(sandboxSpec(pod, attempt, ip, parts.infraImage));
+  const node = { image: parts.infraImage, clusterDomain: parts.dns.clusterDomain };
+  const id = await parts.runtime.create(sandboxSpec(pod, attempt, ip, node));
   const early = createEarly(parts, memory, id, ip);
   await parts.runtime.start(id);
   const sandbox = await inspect(parts, memory, id);
@@ -136,7 +140,8 @@ async function attach(parts: AgentParts, memory: PodMemory, sandbox: PodContaine
   const { pid } = sandbox.is;
   const ip = sandbox.ip ?? parts.network.reserve(memory.uid);
   if (pid === undefined) throw new RuntimeError('CannotStart', `the sandbox of ${keyOf(memory.pod)} has no process`);
-  await parts.network.attach({ podUid: memory.uid, ip, pid, hostPorts: portMappings(memory), adopted });
+  const sysctls = (memory.pod.spec.securityContext.sysctls ?? []).filter(({ name }) => scopeOf(name) === 'network');
+  await parts.network.attach({ podUid: memory.uid, ip, pid, hostPorts: portMappings(memory), sysctls, adopted });
   memory.attached = true;
   memory.unverified = false;
 }
@@ -156,6 +161,13 @@ function pull(parts: AgentParts, memory: PodMemory, container: Container, wake: 
   const { name, image } = container;
   const about = podReference(memory.pod, name);
   const beganMs = clock.monotonic();
+  const wrong = invalidImageName(image);
+  if (wrong !== undefined) {
+    memory.failed(name, { reason: 'InvalidImageName', message: wrong, atMs: clock.now() });
+    telling.event(about, 'Warning', 'InspectFailed', wrong);
+    wake();
+    return;
+  }
   memory.images.set(name, 'pulling');
   telling.event(about, 'Normal', 'Pulling', `Pulling image "${image}"`);
   const stop = AbortSignal.any([memory.ending.signal, parts.signal]);
@@ -236,10 +248,10 @@ async function create(
   const { container, attempt } = wish;
   const environment = await environmentOf(parts, pod, container, sandbox.ip);
   const mounts = await parts.storage.mounts(pod, container, attempt);
-  const nodeMemoryBytes = parts.node.memoryBytes;
-  const cgroupParent = await groupFor(parts, pod);
+  const security = await securityOf(parts, pod, container);
+  const node = { nodeMemoryBytes: parts.node.memoryBytes, cgroupParent: await groupFor(parts, pod) };
   return parts.runtime.create(
-    containerSpec(pod, { ...wish, sandboxId: sandbox.sandboxId, environment, mounts, nodeMemoryBytes, cgroupParent }),
+    containerSpec(pod, { ...wish, ...node, sandboxId: sandbox.sandboxId, environment, mounts, security }),
   );
 }
 
@@ -253,7 +265,7 @@ function cannotCreate(parts: AgentParts, memory: PodMemory, container: Container
   }
   const reason = isMissing
     ? 'ErrImageNeverPull'
-    : error instanceof ConfigMissing
+    : error instanceof ConfigMissing || error instanceof ConfigRefused
       ? 'CreateContainerConfigError'
       : error instanceof VolumeError || (error instanceof RuntimeError && error.code === 'CannotCreate')
         ? /invalid reference format/i.test(error.message)

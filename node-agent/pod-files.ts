@@ -6,6 +6,9 @@ export interface DnsSettings {
   readonly clusterDomain: string;
   /** The node's own resolv.conf. */
   readonly nodeResolvConf: string;
+  /** The node's own /etc/hosts and host name, for pods on its network. */
+  readonly nodeHosts?: string;
+  readonly nodeHostname?: string;
 }
 
 /** The three files that every container of a pod sees in /etc. */
@@ -21,27 +24,53 @@ export const hostnameOf = (pod: Pod): string =>
 
 export function podFiles(pod: Pod, podIp: string, dns: DnsSettings): PodFiles {
   return {
-    hostname: `${hostnameOf(pod)}\n`,
-    hosts: hosts(pod, podIp, dns.clusterDomain),
+    hostname: `${isOnHost(pod) ? (dns.nodeHostname ?? hostnameOf(pod)) : uname(pod, dns.clusterDomain)}\n`,
+    hosts:
+      isOnHost(pod) && dns.nodeHosts !== undefined
+        ? nodeHosts(pod, dns.nodeHosts)
+        : hosts(pod, podIp, dns.clusterDomain),
     resolvConf: resolvConf(pod, dns),
   };
 }
 
-function hosts(pod: Pod, podIp: string, domain: string): string {
-  const name = hostnameOf(pod);
+const isOnHost = (pod: Pod): boolean => pod.spec.hostNetwork === true;
+
+/** What the kernel can hold as a host name. */
+const maxUname = 64;
+
+/** The name that `hostname` prints in the pod: its own, or with setHostnameAsFQDN all of it. Throws where that is too long. */
+export function uname(pod: Pod, domain: string): string {
+  const full = pod.spec.setHostnameAsFQDN === true ? fullName(pod, domain) : undefined;
+  if (full !== undefined && full.length > maxUname)
+    throw new Error(
+      `setHostnameAsFQDN: "${full}" has ${full.length} characters, and a host name may have ${maxUname}: take a shorter hostname or subdomain`,
+    );
+  return full ?? hostnameOf(pod);
+}
+
+function fullName(pod: Pod, domain: string): string | undefined {
   const { subdomain } = pod.spec;
-  const full =
-    subdomain === undefined || subdomain === ''
-      ? []
-      : [`${name}.${subdomain}.${pod.metadata.namespace ?? ''}.svc.${domain}`];
+  if (subdomain === undefined || subdomain === '') return undefined;
+  return `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace ?? ''}.svc.${domain}`;
+}
+
+function hosts(pod: Pod, podIp: string, domain: string): string {
+  const full = fullName(pod, domain);
   const lines = [
     '127.0.0.1\tlocalhost',
     '::1\tlocalhost ip6-localhost ip6-loopback',
-    `${podIp}\t${[...full, name].join(' ')}`,
-    ...(pod.spec.hostAliases ?? []).map((alias) => `${alias.ip}\t${(alias.hostnames ?? []).join(' ')}`),
+    `${podIp}\t${[...(full === undefined ? [] : [full]), hostnameOf(pod)].join(' ')}`,
+    ...aliases(pod),
   ];
   return `${lines.join('\n')}\n`;
 }
+
+/** A pod on the node's network sees the node's names, and its aliases after them. */
+const nodeHosts = (pod: Pod, text: string): string =>
+  [text.trimEnd(), ...aliases(pod)].map((line) => `${line}\n`).join('');
+
+const aliases = (pod: Pod): readonly string[] =>
+  (pod.spec.hostAliases ?? []).map((alias) => `${alias.ip}\t${(alias.hostnames ?? []).join(' ')}`);
 
 interface Resolver {
   readonly nameservers: readonly string[];

@@ -22,6 +22,7 @@ import { resumePostStart } from './post-start.ts';
 import { ContainerProbes, hasProbes } from './probes/container-probes.ts';
 import { reconcile, type Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
+import { refusedSysctl } from './security/sysctls.ts';
 import { podStatus } from './status.ts';
 import type { StatusEntry } from './status-writer.ts';
 
@@ -51,6 +52,7 @@ export class PodWorker implements StatusEntry {
   #over = false;
   #failures = 0;
   #started = false;
+  #admitted = false;
   #cancelTimer: (() => void) | undefined;
   #cancelFirst: (() => void) | undefined;
   readonly #told = new Set<string>();
@@ -191,6 +193,7 @@ export class PodWorker implements StatusEntry {
   /** Decides and performs until there is nothing to do but wait. */
   async #pass(): Promise<void> {
     const { clock, statuses, signal } = this.#parts;
+    this.#admit();
     while (!this.#over && !signal.aborted) {
       await this.#readMessages();
       const state = this.#state();
@@ -216,6 +219,15 @@ export class PodWorker implements StatusEntry {
         return;
       }
     }
+  }
+
+  /** A new pod that this node must not run ends here: its controller hears of it, and another node may take the next. */
+  #admit(): void {
+    if (this.#admitted) return;
+    this.#admitted = true;
+    if (this.#memory.containers.size > 0) return;
+    const message = refusedSysctl(this.pod, this.#parts.security.allowedSysctls);
+    if (message !== undefined) this.evict({ reason: 'SysctlForbidden', message, graceMs: 0, disruption: false });
   }
 
   /** Starts go in the containers' order; volumes and sandbox come before, the rest runs beside. */

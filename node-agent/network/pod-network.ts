@@ -30,6 +30,8 @@ export interface Attachment {
   /** A process in the sandbox's namespace. */
   readonly pid: number;
   readonly hostPorts: readonly PortMapping[];
+  /** Kernel settings of the pod's network. */
+  readonly sysctls?: readonly { readonly name: string; readonly value: string }[];
   /** It may have been attached before, by an agent that ran before this one. */
   readonly adopted: boolean;
 }

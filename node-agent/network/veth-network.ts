@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Log } from '../../lib/base/log.ts';
 import { AddressPool } from './address-pool.ts';
 import { nodeRules } from './node-rules.ts';
+import { portsClash } from '../../lib/api/pods.ts';
 import { NetworkError, type Attachment, type Peer, type PodNetwork, type PortMapping } from './pod-network.ts';
 import { runCommand } from './run-command.ts';
 
@@ -69,8 +70,11 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
     async attach(attachment) {
       const { podUid, ip } = attachment;
       const name = device(podUid);
+      const clash = clashOf(attachment, hostPorts);
+      if (clash !== undefined) throw new NetworkError(clash);
       addresses.set(podUid, ip);
       await must('sh', ['-s'], attachScript(name, attachment, mtu), `the network of ${ip}`);
+      await setSysctls(attachment);
       if (attachment.hostPorts.length === 0) return;
       hostPorts.set(ip, attachment.hostPorts);
       await writeRules();
@@ -101,6 +105,30 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       log.info({ device: name }, 'removing the device of a pod that is gone');
       await runCommand('ip', ['link', 'delete', name]);
     }
+  }
+}
+
+/** Two pods cannot have one port of the node: the second one waits until the first is gone. */
+function clashOf(
+  { ip, hostPorts }: Attachment,
+  taken: ReadonlyMap<string, readonly PortMapping[]>,
+): string | undefined {
+  for (const [other, ports] of taken) {
+    if (other === ip) continue;
+    const port = hostPorts.find((wanted) => ports.some((has) => portsClash(wanted, has)));
+    if (port === undefined) continue;
+    const where = port.ip === '0.0.0.0' ? '' : ` of ${port.ip}`;
+    return `host port ${port.port}/${port.protocol}${where} is taken by another pod of this node, with the address ${other}`;
+  }
+  return undefined;
+}
+
+/** Writes the pod's kernel settings from inside its network namespace: only what belongs to that namespace can be seen there. */
+async function setSysctls({ pid, ip, sysctls = [] }: Attachment): Promise<void> {
+  for (const { name, value } of sysctls) {
+    const path = `/proc/sys/${name.includes('/') ? name : name.replaceAll('.', '/')}`;
+    const write = ['-c', 'printf %s "$2" > "$1"', 'sh', path, value];
+    await must('nsenter', [`--net=/proc/${pid}/ns/net`, 'sh', ...write], '', `sysctl ${name} of ${ip}`);
   }
 }
 

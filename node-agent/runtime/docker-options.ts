@@ -90,18 +90,25 @@ function namespaces(spec: ContainerSpec, ownInfraImage: string): HostConfig {
     NetworkMode: spec.hostNetwork === true || makesItsOwn ? 'host' : 'none',
     IpcMode: spec.hostIpc === true ? 'host' : 'shareable',
     ...(makesItsOwn ? { CapDrop: ['ALL'], ...(spec.hostNetwork === true ? {} : { CapAdd: ['SYS_ADMIN'] }) } : {}),
+    ...(spec.sysctls === undefined ? {} : { Sysctls: { ...spec.sysctls } }),
     ReadonlyRootfs: true,
   };
 }
 
 function security(spec: ContainerSpec): HostConfig {
   if (isSandbox(spec)) return { SecurityOpt: ['no-new-privileges'] };
+  const profiles = [
+    ...(spec.noNewPrivileges === true ? ['no-new-privileges'] : []),
+    ...(spec.seccomp === undefined ? [] : [`seccomp=${spec.seccomp}`]),
+    ...(spec.appArmor === undefined ? [] : [`apparmor=${spec.appArmor}`]),
+  ];
   return {
     Privileged: spec.privileged ?? false,
     ReadonlyRootfs: spec.readOnlyRoot ?? false,
     ...(spec.capAdd === undefined ? {} : { CapAdd: [...spec.capAdd] }),
     ...(spec.capDrop === undefined ? {} : { CapDrop: [...spec.capDrop] }),
     ...(spec.groups === undefined ? {} : { GroupAdd: [...spec.groups] }),
-    ...(spec.noNewPrivileges === true ? { SecurityOpt: ['no-new-privileges'] } : {}),
+    ...(profiles.length === 0 ? {} : { SecurityOpt: profiles }),
+    ...(spec.unmaskedProc === true ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
   };
 }

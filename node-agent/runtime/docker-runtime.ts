@@ -129,7 +129,8 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
   async function imagePresent(image: string): Promise<ImageInfo | undefined> {
     try {
       const found = await docker.getImage(image).inspect();
-      return { id: found.Id, sizeBytes: found.Size };
+      const user = found.Config.User;
+      return { id: found.Id, sizeBytes: found.Size, ...(user === '' ? {} : { user }) };
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw runtimeError(error, 'Unavailable');

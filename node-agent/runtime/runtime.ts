@@ -69,6 +69,14 @@ export interface ContainerSpec {
   readonly noNewPrivileges?: boolean;
   readonly capAdd?: readonly string[];
   readonly capDrop?: readonly string[];
+  /** `unconfined`, or the text of a profile; undefined: the engine's own. */
+  readonly seccomp?: string;
+  /** `unconfined`, or the name of a profile that is loaded; undefined: the engine's own. */
+  readonly appArmor?: string;
+  /** All of /proc as it is, without the engine's covers. */
+  readonly unmaskedProc?: boolean;
+  /** Kernel settings of a sandbox's IPC namespace. */
+  readonly sysctls?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
   readonly stdin?: boolean;
   readonly stdinOnce?: boolean;
@@ -93,6 +101,8 @@ export interface RuntimeContainer {
 
 export interface ImageInfo {
   readonly id: string;
+  /** Whom its containers run as unless told otherwise: `1000`, `www`, `1000:100`; undefined for root. */
+  readonly user?: string;
   readonly sizeBytes: number;
 }
 export interface ExecResult {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { PodSpec } from '../../../lib/api/objects.ts';
-import { hostnameOf, podFiles } from '../../../node-agent/pod-files.ts';
+import { hostnameOf, podFiles, uname } from '../../../node-agent/pod-files.ts';
 import { aPod } from '../../support/builders.ts';
 
 const dns = {
@@ -65,6 +65,18 @@ describe('node-agent/pod-files', () => {
     assert.equal(hostname, 'one\n');
     assert.match(hosts, /^127\.0\.0\.1\tlocalhost\n/);
     assert.match(hosts, /\n10\.244\.0\.5\tone\.group\.default\.svc\.cluster\.local one\n192\.0\.2\.7\ta b\n$/);
+  });
+  it("shows a pod on the node's network the names of the node, and its aliases", () => {
+    const spec = { hostNetwork: true, hostAliases: [{ ip: '192.0.2.7', hostnames: ['a', 'b'] }] };
+    const node = { ...dns, nodeHosts: '127.0.0.1 localhost node-1\n\n', nodeHostname: 'node-1' };
+    const files = podFiles(aPod({ spec }), '192.0.2.10', node);
+    assert.deepEqual([files.hosts, files.hostname], ['127.0.0.1 localhost node-1\n192.0.2.7\ta b\n', 'node-1\n']);
+  });
+  it('makes the whole name the host name where it is asked for, and refuses one that is too long', () => {
+    const spec = { subdomain: 'shop', setHostnameAsFQDN: true };
+    assert.equal(uname(aPod({ name: 'web', spec }), 'cluster.local'), 'web.shop.default.svc.cluster.local');
+    assert.equal(uname(aPod({ name: 'web', spec: { setHostnameAsFQDN: true } }), 'cluster.local'), 'web');
+    assert.throws(() => uname(aPod({ name: 'w'.repeat(40), spec }), 'cluster.local'), /has 71 characters/);
   });
   it('cuts a long name to what a host name may be', () => {
     assert.equal(hostnameOf(aPod({ name: `${'a'.repeat(62)}-b.c` })), 'a'.repeat(62));
