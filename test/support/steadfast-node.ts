@@ -1,0 +1,185 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newClient } from '../../lib/client/grpc-client.ts';
+import type { Client } from '../../lib/client/client.ts';
+import type { Pod, PodSpec } from '../../lib/api/objects.ts';
+import { isReady } from '../../lib/api/pods.ts';
+import { PartProcess } from './agent-process.ts';
+import { freePort, run } from './cluster.ts';
+import { importBusybox, startDockerEngine, type DockerEngine } from './docker-engine.ts';
+import { EngineProxy } from './engine-proxy.ts';
+import { until } from './until.ts';
+
+type PodWish = Omit<Partial<PodSpec>, 'containers' | 'initContainers'> & {
+  readonly containers: readonly object[];
+  readonly initContainers?: readonly object[];
+};
+
+/** What was seen of one pod from its creation on. */
+export interface Seen {
+  readonly pods: readonly Pod[];
+  readonly deleted: boolean;
+}
+
+/**
+ * The real agent in a process of its own, on a real engine behind a proxy, before a real apiserver: everything that can be
+ * killed can be killed. Its pods have addresses of `10.<network>.1.0/24`. `stop` leaves nothing behind.
+ */
+export class SteadfastNode {
+  readonly folder: string;
+  readonly client: Client;
+  readonly agent: PartProcess;
+  readonly engine: DockerEngine;
+  readonly proxy: EngineProxy;
+  readonly #api: PartProcess;
+  readonly #network: number;
+  readonly #seen = new Map<string, { pods: Pod[]; deleted: boolean }>();
+  readonly #watching = new AbortController();
+  readonly #agentArgs: readonly string[];
+
+  private constructor(
+    network: number,
+    made: {
+      engine: DockerEngine;
+      proxy: EngineProxy;
+      api: PartProcess;
+      address: string;
+      folder: string;
+      flags: readonly string[];
+    },
+  ) {
+    this.#network = network;
+    this.engine = made.engine;
+    this.proxy = made.proxy;
+    this.#api = made.api;
+    this.folder = made.folder;
+    this.client = newClient({ address: made.address });
+    this.#agentArgs = [
+      ...['--node-name', `steadfast-${network}`, '--cluster', `steadfast${network}`, '--apiserver', made.address],
+      ...['--nats', '', '--docker-socket', made.proxy.socketPath, '--data', join(made.folder, 'node')],
+      ...['--cluster-cidr', `10.${network}.0.0/16`, '--service-cidr', `10.${network + 1}.0.0/16`, '--telemetry', ''],
+      ...['--host-paths', made.folder],
+      ...made.flags,
+    ];
+    this.agent = new PartProcess('node-agent', this.#agentArgs);
+  }
+
+  static async start(network: number, flags: readonly string[] = []): Promise<SteadfastNode> {
+    const folder = mkdtempSync(join(tmpdir(), 'troupe-steadfast-'));
+    const engine = await startDockerEngine();
+    const address = `127.0.0.1:${await freePort()}`;
+    const apiArgs = ['--listen', address, '--nats', '', '--data', join(folder, 'api'), '--telemetry', ''];
+    const api = new PartProcess('apiserver', [...apiArgs, '--service-cidr', `10.${network + 1}.0.0/16`]);
+    const proxy = await EngineProxy.start(join(folder, 'engine.sock'), engine.socketPath);
+    const node = new SteadfastNode(network, { engine, proxy, api, address, folder, flags });
+    try {
+      await importBusybox(engine.docker);
+      await api.start();
+      void node.#watch();
+      await node.agent.start();
+      const name = `steadfast-${network}`;
+      const podCIDR = `10.${network}.1.0/24`;
+      const assigned = async (): Promise<unknown> => {
+        const found = await node.client.get('nodes', name);
+        if (found === undefined) return undefined;
+        return node.client.update('nodes', { ...found, spec: { ...found.spec, podCIDR, podCIDRs: [podCIDR] } });
+      };
+      await until(assigned, { what: 'the node has its range', timeoutMs: 20_000 }); // the agent writes it too: conflicts are tried again
+      return node;
+    } catch (error) {
+      await node.stop();
+      throw new Error(`${String(error)}: ${node.agent.said.slice(-2_000)}`, { cause: error });
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#watching.abort();
+    this.proxy.reset();
+    await this.agent.kill();
+    await run(process.execPath, ['dist/node-agent.js', ...this.#agentArgs, '--teardown', '--teardown-grace', '0']);
+    await this.proxy.stop();
+    await this.#api.kill();
+    this.client.close();
+    await this.engine.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  createPod(name: string, spec: PodWish): Promise<Pod> {
+    const withImage = (container: object): object => ({ image: 'troupe-test/busybox:1', ...container });
+    return this.client.create('pods', {
+      metadata: { name, namespace: 'default' },
+      spec: {
+        ...{ terminationGracePeriodSeconds: 2, nodeName: `steadfast-${this.#network}` },
+        ...spec,
+        containers: spec.containers.map(withImage),
+        ...(spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(withImage) }),
+      },
+    } as never);
+  }
+
+  /** Everything that the API's watch told of a pod. */
+  seen(name: string): Seen {
+    return this.#seen.get(name) ?? { pods: [], deleted: false };
+  }
+  async untilReady(name: string): Promise<void> {
+    await this.#until(name, 'is ready', () => {
+      const last = this.seen(name).pods.at(-1);
+      return last !== undefined && isReady(last);
+    });
+  }
+  async untilGone(name: string): Promise<void> {
+    await this.#until(name, 'is gone', () => this.seen(name).deleted);
+  }
+
+  /** What is on the machine of any of its pods. */
+  leftovers(): {
+    readonly routes: string;
+    readonly mounts: readonly string[];
+    readonly folders: readonly string[];
+    readonly devices: string;
+  } {
+    const routes = execFileSync('ip', ['-o', 'route', 'show', 'root', `10.${this.#network}.0.0/16`]).toString();
+    const mounts = readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(join(this.folder, 'node')));
+    const root = join(this.folder, 'node/pods');
+    const folders = existsSync(root) ? readdirSync(root) : [];
+    const neighbours = execFileSync('ip', ['neighbour', 'show', 'to', `10.${this.#network}.0.0/16`]).toString();
+    return { routes, mounts, folders, devices: neighbours };
+  }
+
+  /** Names and states of the containers that the engine has. */
+  async containers(): Promise<readonly { readonly name: string; readonly state: string; readonly kind: string }[]> {
+    const found = await this.engine.docker.listContainers({ all: true });
+    return found.map(({ Labels, State }) => ({
+      name: Labels['troupe.container'] ?? '',
+      state: State,
+      kind: Labels['troupe.kind'] ?? '',
+    }));
+  }
+
+  async #until(name: string, what: string, check: () => boolean): Promise<void> {
+    await until(check, { what: `pod ${name} ${what}`, timeoutMs: 20_000, everyMs: 5 }).catch(async (error: unknown) => {
+      const containers = JSON.stringify(await this.containers().catch(String));
+      const status = JSON.stringify(this.seen(name).pods.at(-1)?.status);
+      throw new Error(`${String(error)}\n${status}\n${containers}\n${this.agent.said.slice(-3_000)}`, { cause: error });
+    });
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#watching;
+    const { revision } = await this.client.list('pods');
+    for await (const events of this.client.watch('pods', { fromRevision: revision }, signal)) {
+      for (const { type, object } of events) {
+        if (type === 'BOOKMARK' || object === undefined) continue;
+        const { name } = object.metadata;
+        const seen = this.#seen.get(name) ?? { pods: [], deleted: false };
+        this.#seen.set(name, seen);
+        if (type === 'DELETED') seen.deleted = true;
+        else seen.pods.push(object);
+      }
+    }
+  }
+}
