@@ -116,7 +116,7 @@ export class SteadfastNode {
         containers: spec.containers.map(withImage),
         ...(spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(withImage) }),
       },
-    } as never);
+    });
   }
 
   /** Everything that the API's watch told of a pod. */
