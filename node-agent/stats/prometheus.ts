@@ -171,7 +171,7 @@ const ofMachine: readonly Family<MachineRecord>[] = [
   },
 ];
 
-type DeviceFigures = NonNullable<PodRecord['network']> extends ReadonlyMap<string, infer F> ? F : never;
+type DeviceFigures = NonNullable<ReturnType<PodRecord['network']>> extends ReadonlyMap<string, infer F> ? F : never;
 const ofNetwork: readonly Family<DeviceFigures>[] = [
   { name: 'receive_bytes', type: 'counter', help: 'Bytes received by the pod', value: (of) => of.rxBytes },
   { name: 'receive_packets', type: 'counter', help: 'Packets received by the pod', value: (of) => of.rxPackets },
@@ -222,7 +222,7 @@ function containerFamilies(out: string[], node: string, pods: readonly PodRecord
 
 function networkFamilies(out: string[], node: string, pods: readonly PodRecord[]): void {
   const rows = pods.flatMap(({ pod, network }) =>
-    [...(network ?? [])].map(([device, figures]) => ({
+    [...(network() ?? [])].map(([device, figures]) => ({
       figures,
       labels: labelsText([...podLabel(pod, node), ['interface', device]]),
     })),

@@ -48,11 +48,12 @@ const wallOf = (clock: Clock): ((atMs: number) => number) => {
 };
 
 function podStats(
-  { pod, network, containers }: PodRecord,
+  { pod, network: read, containers }: PodRecord,
   withHistory: boolean,
   wall: (atMs: number) => number,
 ): PodStats {
   const { namespace = '', name, uid } = pod.metadata;
+  const network = read();
   return {
     ...{ namespace, name, uid },
     ...given({ network: network === undefined ? undefined : networkSum(network.values()) }),
