@@ -9,6 +9,7 @@ import type { EventBus } from '../lib/bus/bus.ts';
 import type { Client } from '../lib/client/client.ts';
 import { oomKillsBeside } from './cgroups/oom-kills.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
+import { newObjectFollower, type ObjectFollower } from '../lib/view/follow.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
 import { newImagePuller } from './image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
@@ -30,6 +31,7 @@ import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime
 import type { NodeSecurity } from './security/container-security.ts';
 import type { PodInSight } from './stats/sampler.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
+import { FollowedConfig } from './volumes/followed-config.ts';
 
 /** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
 export interface AgentOptions {
@@ -55,6 +57,7 @@ export interface AgentOptions {
   readonly telling?: Telling;
   /** Can be shared by many agents. Default: one of its own. */
   readonly statuses?: StatusWriter;
+  readonly follower?: ObjectFollower;
   readonly check?: Checker;
   /** What the machine is short of, as last looked at. */
   readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
@@ -119,6 +122,11 @@ class RunningAgent implements Agent {
       client,
       pods: options.pods,
       services: options.services,
+      followed: new FollowedConfig(
+        options.follower ??
+          newObjectFollower({ client, bus: options.bus, cluster: options.cluster, clock, log, signal }),
+        (uid) => this.#workers.get(uid)?.configChanged(),
+      ),
       statuses:
         options.statuses ??
         newStatusWriter({
@@ -370,6 +378,7 @@ class RunningAgent implements Agent {
         continue;
       }
       this.#workerFor(pod).adopt(containers, folders.has(uid) && (await storage.isPrepared(pod)));
+      this.#parts.followed.resume(pod);
       adopted++;
     }
     await this.#sweepGroups(new Set([...known.keys(), ...this.#workers.keys()]));

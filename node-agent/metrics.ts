@@ -10,6 +10,7 @@ export interface AgentMetrics {
   readonly probeFailures: Counter;
   readonly pulls: Counter;
   readonly evictions: Counter;
+  readonly volumeUpdates: Counter;
   readonly statusWrites: Counter;
 }
 
@@ -23,5 +24,8 @@ export const agentMetrics = (meter: Meter): AgentMetrics => ({
   probeFailures: meter.createCounter('troupe_agent_probe_failures', { description: 'Failed probes, by kind' }),
   pulls: meter.createCounter('troupe_agent_image_pulls', { description: 'Image pulls, by outcome' }),
   evictions: meter.createCounter('troupe_agent_evictions', { description: 'Pods ended by the node, by reason' }),
+  volumeUpdates: meter.createCounter('troupe_agent_volume_updates', {
+    description: 'Volumes of a pod looked at anew since what fills them may have changed, by outcome',
+  }),
   statusWrites: meter.createCounter('troupe_agent_status_writes', { description: 'Pod statuses sent, by outcome' }),
 });

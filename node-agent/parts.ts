@@ -15,6 +15,7 @@ import type { Checker } from './probes/checks.ts';
 import type { ContainerRuntime } from './runtime/runtime.ts';
 import type { NodeSecurity } from './security/container-security.ts';
 import type { StatusWriter } from './status-writer.ts';
+import type { FollowedConfig } from './volumes/followed-config.ts';
 
 /** Where facts worth telling go. */
 export interface Telling {
@@ -43,6 +44,8 @@ export interface AgentParts {
   readonly storage: PodStorage;
   readonly client: Pick<Client, 'get' | 'delete'>;
   readonly pods: PodSource;
+  /** What the volumes of pods are filled from. */
+  readonly followed: FollowedConfig;
   readonly services: ServiceSource;
   readonly statuses: StatusWriter;
   readonly puller: ImagePuller;

@@ -2,8 +2,8 @@ import type { Container } from '../lib/api/objects.ts';
 import { keyOf } from '../lib/api/keys.ts';
 import { hostPortsOf } from '../lib/api/pods.ts';
 import { hasReason, messageOf } from '../lib/base/errors.ts';
-import { configReader, environmentOf } from './config-reader.ts';
 import { groupFor } from './cgroups/group-for.ts';
+import { environmentOf } from './config-reader.ts';
 import { containerSpec, sandboxSpec } from './container-spec.ts';
 import { ConfigMissing } from './environment.ts';
 import { invalidImageName } from './image-name.ts';
@@ -20,6 +20,7 @@ import { ConfigRefused, securityOf } from './security/container-security.ts';
 import { scopeOf } from './security/sysctls.ts';
 import { stopContainer } from './stop-container.ts';
 import { VolumeError } from './volumes/driver.ts';
+import { prepareVolumes, updateVolumes } from './volumes/volume-steps.ts';
 
 /**
  * Does one action. Resolves to whether something changed that calls for another look at once; what goes on by itself (pulls,
@@ -35,6 +36,8 @@ export async function perform(
   switch (action.type) {
     case 'prepareVolumes':
       return prepareVolumes(parts, memory);
+    case 'updateVolumes':
+      return updateVolumes(parts, memory);
     case 'startSandbox':
       return startSandbox(parts, memory, action.attempt);
     case 'attachNetwork':
@@ -60,6 +63,7 @@ export async function perform(
       memory.forget(action.container.is.id);
       return true;
     case 'removeVolumes':
+      parts.followed.forget(memory.uid);
       await parts.storage.remove(memory.uid);
       memory.volumesRemoved = true;
       memory.volumesReady = false;
@@ -71,22 +75,6 @@ export async function perform(
 }
 
 const isOnHost = (memory: PodMemory): boolean => memory.pod.spec.hostNetwork === true;
-
-async function prepareVolumes(parts: AgentParts, memory: PodMemory): Promise<boolean> {
-  const { pod } = memory;
-  try {
-    const signal = AbortSignal.any([memory.ending.signal, parts.signal]);
-    await parts.storage.prepare(pod, configReader(parts, pod, pod.status.podIP ?? ''), signal);
-  } catch (error) {
-    if (!(error instanceof VolumeError) && !(error instanceof ConfigMissing)) throw error;
-    parts.telling.event(podReference(pod), 'Warning', 'FailedMount', error.message);
-    memory.failed('', { reason: 'ContainerCreating', message: error.message, atMs: parts.clock.now() });
-    return true;
-  }
-  memory.volumesReady = true;
-  memory.setbacks.delete('');
-  return true;
-}
 
 async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: number): Promise<boolean> {
   const { pod } = memory;

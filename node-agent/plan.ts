@@ -25,6 +25,8 @@ export interface PodState {
   /** It was so when the agent took over, and has not been looked at yet. */
   readonly unverified: boolean;
   readonly volumesReady: boolean;
+  /** What they are filled from may have changed. */
+  readonly volumesStale?: boolean;
   /** Under the container's name; `''` is what concerns the whole pod (volumes, sandbox). */
   readonly setbacks: ReadonlyMap<string, Setback>;
   /** Under the container's name: what is known of its image beyond trying. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isDeleting, isTerminal } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
@@ -5,6 +6,7 @@ import { rememberedEnding, type PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 import { defaultBackoff, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodState, Setback, StopReason } from './plan.ts';
+import { tellsOfItself } from './volumes/projection.ts';
 import type { ContainerProbes } from './probes/container-probes.ts';
 
 /**
@@ -21,6 +23,7 @@ export class PodMemory {
   attached = false;
   unverified = false;
   volumesReady = false;
+  volumesStale = false;
   volumesRemoved = false;
   readonly containers = new Map<string, PodContainer>();
   readonly setbacks = new Map<string, Setback>();
@@ -46,7 +49,10 @@ export class PodMemory {
   /** Takes over what the API says; undefined: it has the pod no more. */
   heard(pod: Pod | undefined, nowMs: number): void {
     if (pod === undefined) this.gone = true;
-    else this.#replace(pod);
+    else {
+      if (tellsOfItself(pod) && !isDeepStrictEqual(tagsOf(pod), tagsOf(this.pod))) this.volumesStale = true;
+      this.#replace(pod);
+    }
     if (!this.gone && !isDeleting(this.pod)) return;
     this.endingSinceMs ??= nowMs;
     this.ending.abort(new Error('the pod is being deleted'));
@@ -124,6 +130,7 @@ export class PodMemory {
       attached: onHost || this.attached,
       unverified: !onHost && this.unverified,
       volumesReady: this.endingSinceMs === undefined ? this.volumesReady : !this.volumesRemoved,
+      volumesStale: this.volumesStale,
       setbacks: this.setbacks,
       images: this.images,
       stopping: this.stopping,
@@ -136,3 +143,5 @@ export class PodMemory {
     };
   }
 }
+
+const tagsOf = ({ metadata }: Pod): readonly unknown[] => [metadata.labels, metadata.annotations];

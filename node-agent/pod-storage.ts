@@ -12,6 +12,8 @@ import { removeOwnFiles } from './volumes/removal.ts';
 export interface PodStorage {
   /** Makes the volumes (F174, F175). Rejects with VolumeError or ConfigMissing where one cannot be made; given up when `signal` aborts. */
   prepare(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<void>;
+  /** Makes current what is filled from the API; resolves to whether anything differed. Rejects as `prepare`. */
+  update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<boolean>;
   /** After a restart: whether all of the pod's volumes are as `prepare` left them. Waits for nothing that may be away. */
   isPrepared(pod: Pod): Promise<boolean>;
   /** The mounts of one container's attempt; makes its message file. */
@@ -42,6 +44,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       await mkdir(join(folder(pod.metadata.uid), 'messages'), { recursive: true });
       await volumes.prepare(pod, config, signal);
     },
+    update: (pod, config, signal) => volumes.update(pod, config, signal),
     isPrepared: (pod) => volumes.areInPlace(pod),
     async mounts(pod, container, attempt) {
       const { uid } = pod.metadata;
@@ -92,6 +95,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
 export function newFakeStorage(): PodStorage {
   return {
     prepare: async () => undefined,
+    update: async () => false,
     isPrepared: async () => true,
     mounts: async () => [],
     writeFiles: async () => undefined,

@@ -124,6 +124,13 @@ export class PodWorker implements StatusEntry {
     return true;
   }
 
+  /** What the pod's volumes are filled from can be read, or has changed. */
+  configChanged(): void {
+    this.#memory.volumesStale = true;
+    if (!this.#memory.volumesReady) this.#memory.setbacks.delete(''); // it may be what the pod has waited for
+    this.wake();
+  }
+
   /** What the engine says now of one of the pod's containers. */
   file(container: PodContainer): void {
     this.#version++;

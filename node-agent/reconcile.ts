@@ -22,6 +22,8 @@ import {
 /** One step that brings a pod nearer to what it should be. Every step may be done twice. */
 export type Action =
   | { readonly type: 'prepareVolumes' }
+  /** Brings the files in them up to date. */
+  | { readonly type: 'updateVolumes' }
   | { readonly type: 'startSandbox'; readonly attempt: number }
   | { readonly type: 'attachNetwork'; readonly sandbox: PodContainer }
   /** Ends the sandbox and takes its network away. */
@@ -83,6 +85,7 @@ function live(state: PodState, nowMs: number): Decision {
     return turn.decision();
   }
   if (!state.volumesReady) turn.act({ type: 'prepareVolumes' });
+  else if (state.volumesStale === true) turn.act({ type: 'updateVolumes' });
   if (!prepareSandbox(state, nowMs, turn) || !state.volumesReady) return turn.decision();
   const stale = state.containers.filter((container) => isStale(state, container));
   if (stale.length > 0) {

@@ -1,38 +1,58 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Volume } from '../../lib/api/objects.ts';
-import type { VolumeDriver } from './driver.ts';
-import { isMounted, mount } from './mounts.ts';
-import { projectedFiles, type ProjectedFile } from './projection.ts';
+import { VolumeError, type VolumeDriver, type VolumeRequest } from './driver.ts';
+import { writeTree } from './file-tree.ts';
+import { isMounted, mountMemory } from './mounts.ts';
+import { projectedFiles, type Projection } from './projection.ts';
 import { removeTree } from './removal.ts';
 
-/** Volumes filled with what the API holds. Secrets stay in memory. */
+/**
+ * Volumes filled with what the API holds, and kept as it is there: all files of a volume change at one moment. Containers can only read
+ * them. Secrets stay in memory, and out of swap where the kernel can do that.
+ */
 export const apiFileDrivers: readonly VolumeDriver[] = ['configMap', 'secret', 'downwardAPI', 'projected'].map(
   (kind): VolumeDriver => ({
     kind,
-    async prepare({ pod, volume, config, folder }) {
-      const files = await projectedFiles(pod, volume, config);
+    async prepare(request) {
+      const { volume, folder, pod } = request;
+      const files = await projectedFiles(pod, volume, request.config); // first: what is missing leaves nothing behind
       await mkdir(folder, { recursive: true });
-      if (isSecret(volume) && !(await isMounted(folder)))
-        await mount(folder, { type: 'tmpfs', source: 'tmpfs', options: ['mode=0755', 'size=1m'] });
-      await writeAll(folder, files ?? []);
-      return { path: folder };
+      if (isSecret(volume) && !(await isMounted(folder))) await mountMemory(folder, 0o755, memoryBytes);
+      const { fsGroup } = pod.spec.securityContext;
+      if (fsGroup !== undefined) await chown(folder, 0, fsGroup);
+      await chmod(folder, 0o755);
+      await write(request, files);
+      return { path: folder, readOnly: true };
     },
     async isInPlace({ folder, volume }) {
-      return isSecret(volume) ? isMounted(folder) : existsSync(folder);
+      return existsSync(join(folder, '..data')) && (!isSecret(volume) || (await isMounted(folder)));
+    },
+    async update(request) {
+      return write(request, await projectedFiles(request.pod, request.volume, request.config));
     },
     release: ({ folder }) => removeTree(folder),
   }),
 );
 
-const isSecret = (volume: Volume): boolean => volume.secret !== undefined;
+/** A bound, not a reservation: two revisions of the largest volume of many sources fit. */
+const memoryBytes = 64 * 2 ** 20;
 
-async function writeAll(path: string, files: readonly ProjectedFile[]): Promise<void> {
-  for (const file of files) {
-    const target = join(path, file.path);
-    await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, file.data, { mode: file.mode });
-    await chmod(target, file.mode); // whatever our umask is
+const isSecret = ({ secret, projected }: Volume): boolean =>
+  secret !== undefined ||
+  ((projected?.sources ?? []) as readonly Projection[]).some(
+    (source) => source.secret !== undefined || source.serviceAccountToken !== undefined,
+  );
+
+async function write(
+  { folder, pod, volume }: VolumeRequest,
+  files: Awaited<ReturnType<typeof projectedFiles>>,
+): Promise<boolean> {
+  try {
+    return await writeTree(folder, files, { group: pod.spec.securityContext.fsGroup });
+  } catch (error) {
+    if (!(error instanceof VolumeError)) throw error;
+    throw new VolumeError(`volume "${volume.name}": ${error.message}`, { cause: error });
   }
 }

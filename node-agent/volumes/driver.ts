@@ -67,6 +67,11 @@ export interface ConfigReader {
   readonly secret: (name: string) => Promise<Secret | undefined>;
   /** Any other object, such as a claim. */
   readonly object: <R extends Resource>(resource: R, key: Key) => Promise<Objects[R] | undefined>;
+  /** A token of the pod's service account; absent where the cluster gives none. */
+  readonly serviceAccountToken?: (wish: {
+    readonly audience: string | undefined;
+    readonly expirationSeconds: number;
+  }) => Promise<string>;
   readonly podIp: string;
   readonly hostIp: string;
   readonly node: { readonly cpuMilli: number; readonly memoryBytes: number };

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { unitsOf } from '../../lib/api/quantity.ts';
-import type { Pod, Quantity, Volume } from '../../lib/api/objects.ts';
+import type { Pod, Volume } from '../../lib/api/objects.ts';
 import type { VolumeDriver } from './driver.ts';
-import { isMounted, mount } from './mounts.ts';
+import { isMounted, mountMemory } from './mounts.ts';
 import { removeTree } from './removal.ts';
 
 /**
@@ -14,7 +14,9 @@ export const emptyDirDriver: VolumeDriver = {
   kind: 'emptyDir',
   async prepare({ pod, volume, folder }) {
     await mkdir(folder, { recursive: true });
-    if (isInMemory(volume)) await mountMemory(folder, volume.emptyDir?.sizeLimit);
+    const { sizeLimit } = volume.emptyDir ?? {};
+    if (isInMemory(volume) && !(await isMounted(folder)))
+      await mountMemory(folder, 0o777, sizeLimit === undefined ? undefined : unitsOf(sizeLimit));
     await openTo(folder, pod);
     return { path: folder };
   },
@@ -26,12 +28,6 @@ export const emptyDirDriver: VolumeDriver = {
 };
 
 const isInMemory = (volume: Volume): boolean => volume.emptyDir?.medium === 'Memory';
-
-async function mountMemory(path: string, size: Quantity | undefined): Promise<void> {
-  if (await isMounted(path)) return;
-  const options = size === undefined ? ['mode=0777'] : ['mode=0777', `size=${Math.max(4096, unitsOf(size))}`];
-  await mount(path, { type: 'tmpfs', source: 'tmpfs', options });
-}
 
 /** With fsGroup, that group owns what is made there. */
 async function openTo(path: string, pod: Pod): Promise<void> {

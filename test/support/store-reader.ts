@@ -10,7 +10,7 @@ type Anything = ApiObject & { readonly spec?: { readonly nodeName?: string } };
 
 /**
  * A Reader straight on a Store, for tests of what stands on the client without an apiserver between. Selects by namespace and by
- * `spec.nodeName=…` only. It can be taken away, counts what it is asked, and says how many watches are open.
+ * `spec.nodeName=…` or `metadata.name=…` only. It can be taken away, counts what it is asked, and says how many watches are open.
  */
 export class StoreReader implements Reader {
   readonly #store: Store;
@@ -122,9 +122,9 @@ export class StoreReader implements Reader {
 }
 
 function selects(options: ListOptions, object: Anything): boolean {
-  const node = options.fieldSelector?.replace('spec.nodeName=', '');
+  const [field, value] = options.fieldSelector?.split('=') ?? [];
   return (
     (options.namespace === undefined || object.metadata.namespace === options.namespace) &&
-    (node === undefined || object.spec?.nodeName === node)
+    (field === undefined || (field === 'metadata.name' ? object.metadata.name : object.spec?.nodeName) === value)
   );
 }

@@ -92,6 +92,7 @@ const brief = (action: Action): string => {
     case 'remove':
       return `${action.type} ${action.container.name}#${action.container.attempt}`;
     case 'prepareVolumes':
+    case 'updateVolumes':
     case 'startSandbox':
     case 'attachNetwork':
     case 'removeSandbox':
@@ -106,6 +107,21 @@ describe('node-agent/reconcile', () => {
   const deleted = { endingSinceMs: epochMs, pod: aPod({ deleted: true, nodeName: 'n1' }) };
   const exited = (over: Partial<RuntimeContainer> = {}): Partial<RuntimeContainer> => ({ state: 'exited', ...over });
   const cases: readonly { it: string; given: PodState; want: readonly string[]; atMs?: number }[] = [
+    {
+      it: 'brings files up to date where what fills them has changed, and disturbs nobody',
+      given: state({ volumesStale: true, containers: [a({ name: 'main' })] }),
+      want: ['updateVolumes'],
+    },
+    {
+      it: 'makes volumes that are not there instead of bringing them up to date',
+      given: state({ volumesStale: true, volumesReady: false, containers: [a({ name: 'main' })] }),
+      want: ['prepareVolumes'],
+    },
+    {
+      it: 'leaves the files of a pod that ends as they are',
+      given: state({ ...deleted, volumesStale: true, containers: [a({ name: 'main' })] }),
+      want: ['stop main deleted'],
+    },
     {
       it: 'begins with volumes and the sandbox',
       given: state({ sandbox: undefined, volumesReady: false, attached: false }),
@@ -350,6 +366,7 @@ describe('node-agent/reconcile', () => {
       sandbox: states,
       attached: fc.boolean(),
       volumesReady: fc.boolean(),
+      volumesStale: fc.boolean(),
       ending: fc.constantFrom('no', 'deleted', 'gone'),
       policy: fc.constantFrom<Pod['spec']['restartPolicy']>('Always', 'OnFailure', 'Never'),
     });
@@ -378,6 +395,7 @@ class World {
     sandbox: 'none' | RuntimeContainer['state'];
     attached: boolean;
     volumesReady: boolean;
+    volumesStale: boolean;
     ending: 'no' | 'deleted' | 'gone';
     policy: Pod['spec']['restartPolicy'];
   }) {
@@ -412,6 +430,7 @@ class World {
       sandbox: given.sandbox === 'none' ? undefined : a({ kind: 'sandbox', is: { state: given.sandbox } }),
       attached: given.attached && given.sandbox === 'running',
       volumesReady: given.volumesReady,
+      volumesStale: given.volumesStale,
       containers: containers.toSorted((x, y) => y.attempt - x.attempt),
     });
   }
@@ -447,7 +466,10 @@ class World {
     const created = { createdAtMs: this.#nowMs, startedAtMs: this.#nowMs };
     switch (action.type) {
       case 'prepareVolumes':
-        this.#state = { ...now, volumesReady: true };
+        this.#state = { ...now, volumesReady: true, volumesStale: false };
+        return;
+      case 'updateVolumes':
+        this.#state = { ...now, volumesStale: false };
         return;
       case 'startSandbox':
         this.#state = { ...now, sandbox: a({ kind: 'sandbox', attempt: action.attempt, is: created }), attached: true };

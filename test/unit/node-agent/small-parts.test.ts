@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Change } from '../../../lib/view/view.ts';
-import type { Pod, Volume } from '../../../lib/api/objects.ts';
+import type { Pod } from '../../../lib/api/objects.ts';
 import { newImagePuller } from '../../../node-agent/image-puller.ts';
 import { Limit } from '../../../node-agent/limit.ts';
 import { nodeStatus, type Health } from '../../../node-agent/node/node-status.ts';

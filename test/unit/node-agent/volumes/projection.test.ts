@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import type { Volume } from '../../../../lib/api/objects.ts';
+import type { Pod, Volume } from '../../../../lib/api/objects.ts';
 import type { ConfigReader } from '../../../../node-agent/volumes/driver.ts';
-import { projectedFiles } from '../../../../node-agent/volumes/projection.ts';
+import { configReferences, projectedFiles, tellsOfItself } from '../../../../node-agent/volumes/projection.ts';
 import { aPod } from '../../../support/builders.ts';
 
-describe('node-agent/volume-files', () => {
+describe('node-agent/volumes/projection', () => {
   const config: ConfigReader = {
     configMap: async (name) =>
       name === 'theme'
@@ -54,6 +54,49 @@ describe('node-agent/volume-files', () => {
     assert.deepEqual(await files({ configMap: { name: 'none', optional: true } }), []);
     await assert.rejects(files({ configMap: { name: 'none' } }), /configmap "none" not found/);
     await assert.rejects(files({ secret: { secretName: 'key', items: [{ key: 'nope', path: 'x' }] } }), /key "nope"/);
-    assert.equal(await files({ nfs: { server: 's', path: '/' } }), undefined);
+  });
+
+  it('says what it does not know, and what this cluster does not give', async () => {
+    await assert.rejects(
+      files({ projected: { sources: [{ clusterTrustBundle: { path: 'x' } }] } }),
+      /clusterTrustBundle/,
+    );
+    const token = { serviceAccountToken: { path: 'token', audience: 'vault' } };
+    await assert.rejects(files({ projected: { sources: [token] } }), /no service account tokens/);
+    const given = await projectedFiles(
+      aPod(),
+      { name: 'v', projected: { sources: [token] } },
+      { ...config, serviceAccountToken: async ({ audience, expirationSeconds }) => `${audience}/${expirationSeconds}` },
+    );
+    assert.deepEqual(given, [{ path: 'token', data: Buffer.from('vault/3600'), mode: 0o600 }]);
+  });
+
+  it('names what a pod is filled from, each once, and whether its files follow its own labels', () => {
+    const labels = { items: [{ path: 'l', fieldRef: { fieldPath: "metadata.labels['app']" } }] };
+    const name = { items: [{ path: 'n', fieldRef: { fieldPath: 'metadata.name' } }] };
+    const pod = (...volumes: readonly Omit<Volume, 'name'>[]): Pod =>
+      aPod({ spec: { volumes: volumes.map((volume, index) => ({ name: `v${index}`, ...volume })) } });
+    assert.deepEqual(
+      configReferences(
+        pod(
+          { emptyDir: {} },
+          { configMap: { name: 'same' } },
+          { secret: { secretName: 'same' } },
+          {
+            projected: {
+              sources: [{ configMap: { name: 'same' } }, { secret: { name: 'other' } }, { downwardAPI: name }],
+            },
+          },
+        ),
+      ),
+      [
+        { resource: 'configmaps', name: 'same' },
+        { resource: 'secrets', name: 'same' },
+        { resource: 'secrets', name: 'other' },
+      ],
+    );
+    assert.equal(tellsOfItself(pod({ downwardAPI: name }, { emptyDir: {} })), false);
+    assert.equal(tellsOfItself(pod({ downwardAPI: labels })), true);
+    assert.equal(tellsOfItself(pod({ projected: { sources: [{ downwardAPI: labels }] } })), true);
   });
 });
