@@ -68,6 +68,9 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
       }),
     };
   };
+  // One of each, started again under its own name when it dies: it leads again at once, and need not say often that it lives.
+  const controller = (name: string, args: readonly string[] = []): Part =>
+    service(name, [...reach, '--identity', `${options.nodeName}/${name}`, '--lease-duration', '10', ...args]);
   const reach = ['--apiserver', apiAddress(options), '--nats', natsUrl(options)];
   return [
     natsPart(options),
@@ -82,12 +85,12 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
       '--service-cidr',
       options.serviceCidr,
     ]),
-    service('scheduler', reach),
-    service('replication-controller', reach),
-    service('endpoints-controller', reach),
-    service('node-controller', [...reach, '--cluster-cidr', options.clusterCidr]),
-    service('garbage-collector', reach),
-    service('persistent-volume-controller', reach),
+    controller('scheduler'),
+    controller('replication-controller'),
+    controller('endpoints-controller'),
+    controller('node-controller', ['--cluster-cidr', options.clusterCidr]),
+    controller('garbage-collector'),
+    controller('persistent-volume-controller'),
     service(
       'dns',
       [...reach, '--listen', `${options.clusterDns}:53`, '--ensure-address', options.clusterDns],

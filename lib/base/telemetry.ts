@@ -151,7 +151,8 @@ async function exportSpans(endpoint: string, service: string): Promise<() => Pro
 
 /** Names of the OpenTelemetry and Prometheus conventions for processes. */
 function observeProcess(meter: Meter): void {
-  const delay = monitorEventLoopDelay({ resolution: 20 });
+  // Each sample wakes the process: often enough to see a busy loop, seldom enough that an idle one sleeps.
+  const delay = monitorEventLoopDelay({ resolution: 500 });
   delay.enable();
   meter
     .createObservableGauge('process_resident_memory_bytes', { description: 'Resident memory' })

@@ -13,19 +13,19 @@ export interface ElectionOptions {
   readonly namespace?: string;
   /** Who asks: no two processes may use the same. */
   readonly identity: string;
+  /** How long a leader that fell silent keeps the lead, whole seconds; default: 2. It renews four times in that time. */
+  readonly durationSeconds?: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
   readonly random?: () => number;
 }
 
-/** What a Lease states as its duration. */
-const leaseMs = 2_000;
 /** The share of the duration for which a standby waits, so that it leads within the duration: finding out and writing take time too. */
 const patience = 0.875;
-/** How long after asking for its last renewal a leader acts: less than a standby waits, so that clocks may run at different rates. */
-const sureMs = 1_250;
-const renewMs = 500;
+/** The share of it for which a leader acts after asking for its last renewal: less than a standby waits, so that clocks may run at different rates. */
+const sure = 0.625;
+const renewal = 0.25;
 const retryMs = 200;
 
 export interface Election {
@@ -42,7 +42,7 @@ export interface Election {
  *
  *   standby ── the Lease is absent, given back, or unchanged for its duration ──► take it (conditional write)
  *      ▲                                                                            │ ok
- *      └── taken by another, or not renewed within `sureMs` by the own clock ─── leading: renew every 500 ms
+ *      └── taken by another, or not renewed within `sureMs` by the own clock ─── leading: renew in time
  *
  * A standby counts a Lease's duration by its own steady clock from when it saw the last renewal, which is after the leader asked for
  * it; the leader counts a shorter time from when it asked. So no two are sure at one time, whatever their wall clocks say.
@@ -52,6 +52,10 @@ export function newElection(options: ElectionOptions): Election {
   const { client, identity, clock, name } = options;
   const namespace = options.namespace ?? 'kube-system';
   const random = options.random ?? Math.random;
+  const durationSeconds = options.durationSeconds ?? 2;
+  const leaseMs = durationSeconds * 1000;
+  const sureMs = leaseMs * sure;
+  const renewMs = leaseMs * renewal;
   const log = options.log.child({ lease: name, identity });
   let isLeader = false;
   options.meter
@@ -66,7 +70,7 @@ export function newElection(options: ElectionOptions): Election {
     const version = lease.metadata.resourceVersion;
     if (seen?.version !== version) seen = { version, atMs: clock.monotonic() };
     if (holderIdentity === undefined || holderIdentity === '' || holderIdentity === identity) return 0;
-    return seen.atMs + (leaseDurationSeconds ?? leaseMs / 1000) * 1000 * patience - clock.monotonic();
+    return seen.atMs + (leaseDurationSeconds ?? durationSeconds) * 1000 * patience - clock.monotonic();
   };
 
   /** Resolves to the Lease that may be taken, undefined when there is none; rejects when the API is away. */
@@ -111,7 +115,7 @@ export function newElection(options: ElectionOptions): Election {
     const isMine = lease?.spec.holderIdentity === identity;
     const spec = {
       holderIdentity: identity,
-      leaseDurationSeconds: leaseMs / 1000,
+      leaseDurationSeconds: durationSeconds,
       acquireTime: (isMine ? lease?.spec.acquireTime : undefined) ?? now,
       renewTime: now,
       leaseTransitions: (lease?.spec.leaseTransitions ?? 0) + (isMine || lease === undefined ? 0 : 1),

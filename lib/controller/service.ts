@@ -48,7 +48,15 @@ export const controllerOptions = {
     flag: '--identity',
     env: 'TROUPE_IDENTITY',
     default: `${hostname()}_${process.pid}`,
-    help: 'Who holds the Lease; no two processes may use the same',
+    help: 'Who holds the Lease; no two processes may use the same. One that starts again under its name leads at once',
+  },
+  leaseDuration: {
+    flag: '--lease-duration',
+    env: 'TROUPE_LEASE_DURATION',
+    default: 2,
+    unit: 's',
+    help: 'How long a leader that fell silent keeps the lead; longer costs fewer writes',
+    parse: wholeSeconds,
   },
   workers: {
     flag: '--workers',
@@ -107,7 +115,7 @@ export async function startController<T extends ConfigTable>(
   setup: ControllerSetup<T>,
 ): Promise<void> {
   const { client, bus, log, clock, telemetry, signal } = context;
-  const { cluster, workers, leaderElect, identity } = context.config as unknown as CommonConfig;
+  const { cluster, workers, leaderElect, identity, leaseDuration } = context.config as unknown as CommonConfig;
   const { meter, tracer } = telemetry;
   const telling = new AbortController();
   const recorder = newRecorder({
@@ -167,9 +175,16 @@ export async function startController<T extends ConfigTable>(
     await Promise.all(loops.map((loop) => loop.run(leading)));
   };
   const running = leaderElect
-    ? newElection({ client, name, identity, clock, log, meter }).run(signal, lead)
+    ? newElection({ client, name, identity, durationSeconds: leaseDuration, clock, log, meter }).run(signal, lead)
     : lead(signal);
   context.onStop('loops', () => running);
+}
+
+function wholeSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 3600)
+    throw new Error('must be a whole number of seconds from 1 to 3600');
+  return seconds;
 }
 
 interface CommonConfig {
@@ -178,5 +193,6 @@ interface CommonConfig {
   readonly cluster: string;
   readonly leaderElect: boolean;
   readonly identity: string;
+  readonly leaseDuration: number;
   readonly workers: number;
 }

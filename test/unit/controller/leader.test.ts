@@ -79,12 +79,13 @@ class Candidate {
   leads = false;
   ended: Promise<void>;
 
-  constructor(server: LeaseServer, identity: string, clock: FakeClock) {
+  constructor(server: LeaseServer, identity: string, clock: FakeClock, durationSeconds?: number) {
     this.clock = clock;
     const election = newElection({
       client: server.client(() => this.isCut),
       name: 'l',
       identity,
+      ...(durationSeconds === undefined ? {} : { durationSeconds }),
       clock,
       log: silentLog,
       meter: createNoopMeter(),
@@ -105,8 +106,8 @@ describe('controller/leader', () => {
   let clock: FakeClock;
   let server: LeaseServer;
   let all: Candidate[];
-  const candidate = (identity: string): Candidate => {
-    const made = new Candidate(server, identity, clock);
+  const candidate = (identity: string, durationSeconds?: number): Candidate => {
+    const made = new Candidate(server, identity, clock, durationSeconds);
     all.push(made);
     return made;
   };
@@ -133,6 +134,20 @@ describe('controller/leader', () => {
       ['a', 2, 0],
     );
     assert.match(server.lease?.spec.renewTime ?? '', /^\d{4}-.*\.\d{6}Z$/);
+  });
+
+  it('renews by the duration it was given, and leads at once when it starts again under its name', async () => {
+    const a = candidate('a', 10);
+    await settle();
+    assert.equal(server.lease?.spec.leaseDurationSeconds, 10);
+    await clock.advance(60_000);
+    assert.ok(server.writes >= 24 && server.writes <= 30, `${server.writes} writes in a minute`);
+    a.isCut = true; // killed: it gives nothing back
+    a.stop.abort();
+    candidate('b', 10);
+    const again = candidate('a', 10);
+    await settle();
+    assert.equal(again.leads, true);
   });
 
   it('stays the leader for hours; the standby writes nothing', async () => {
