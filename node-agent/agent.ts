@@ -30,6 +30,7 @@ import { infraImageName } from './runtime/infra-image.ts';
 import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
 import type { NodeSecurity } from './security/container-security.ts';
 import type { PodInSight } from './stats/sampler.ts';
+import { steadyClock } from './steady-time.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 import { FollowedConfig } from './volumes/followed-config.ts';
 
@@ -146,7 +147,8 @@ class RunningAgent implements Agent {
       dns: options.dns,
       infraImage: options.infraImage ?? infraImageName,
       steps: new Limit(options.maxParallelSteps ?? 8),
-      clock,
+      clock: steadyClock(clock),
+      wall: () => clock.now(),
       log,
       tracer: options.tracer,
       metrics,

@@ -1,4 +1,5 @@
 import type { Container, Pod } from '../lib/api/objects.ts';
+import type { SteadyTimes } from './steady-time.ts';
 import type { RuntimeContainer } from './runtime/runtime.ts';
 
 /** All that the agent knows of its containers after a restart is what they carry as labels. */
@@ -33,6 +34,8 @@ export interface PodContainer {
   readonly ip: string | undefined;
   /** The id of the sandbox that it was made for. */
   readonly sandboxId?: string;
+  /** The engine's stamps by the agent's steady clock: what decisions go by. */
+  readonly at?: SteadyTimes;
   readonly is: RuntimeContainer;
 }
 

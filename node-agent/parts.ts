@@ -61,7 +61,10 @@ export interface AgentParts {
   readonly infraImage: string;
   /** How much is asked of the engine at one time. */
   readonly steps: Limit;
+  /** Steady: its `now` never jumps. Everything that waits or lasts is measured with it. */
   readonly clock: Clock;
+  /** The machine's wall time in ms since 1970, for what is shown to people. */
+  readonly wall: () => number;
   readonly log: Log;
   readonly tracer: Tracer;
   readonly metrics: AgentMetrics;

@@ -3,10 +3,12 @@ import { restartBackoffOf, restartDelayMs } from '../lib/api/restart-backoff.ts'
 import type { PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
 
-/** What the agent knows of one pod at one moment. Plain data: decisions and the status are functions of it. Times in ms since 1970. */
+/** What the agent knows of one pod at one moment. Plain data: decisions and the status are functions of it. Times in ms by the agent's steady clock. */
 export interface PodState {
   /** The newest that the API said. */
   readonly pod: Pod;
+  /** When the pod started; where it is absent, its status tells. */
+  readonly startedMs?: number;
   /** The API has it no more (or has another pod of its name). */
   readonly gone: boolean;
   /** When the agent first saw that the pod must end; undefined while it may live. */
@@ -103,7 +105,7 @@ export const setbackTurnsAt = (setback: Setback): number => setback.atMs + 1_000
 
 /** The same for a container that the engine could not start; one that did start has turned before it began. */
 export const cannotStartTurnsAt = (container: PodContainer): number =>
-  container.is.error !== undefined && container.is.startedAtMs === undefined ? endOf(container) + 1_000 : 0;
+  container.is.error !== undefined && container.is.startedAtMs === undefined ? endedMsOf(container) + 1_000 : 0;
 
 export const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always';
 
@@ -130,8 +132,8 @@ export function planContainer(state: PodState, container: Container, nowMs: numb
 
   const next = { attempt: current.attempt + 1, nowMs };
   if (why === 'imageChanged' || is.image !== container.image) return begin(state, container, { ...next, crashes: 0 });
-  const endedMs = endOf(current);
-  const startedMs = is.startedAtMs ?? endedMs;
+  const endedMs = endedMsOf(current);
+  const startedMs = current.at?.startedMs ?? is.startedAtMs ?? endedMs;
   const crashes = endedMs - startedMs >= forgivenAfterMs ? 0 : current.crashes;
   const untilMs = succeeded ? startedMs + startsEveryMs : endedMs + restartDelayMs(restartBackoffOf(pod), crashes);
   const delayMs = Math.max(0, untilMs - endedMs);
@@ -165,6 +167,10 @@ export const hasRun = (
 
 /** When it ended; for one that could not be started, when that was tried. */
 export const endOf = ({ is }: PodContainer): number => is.finishedAtMs ?? is.startedAtMs ?? is.createdAtMs;
+
+/** The same by the steady clock. */
+export const endedMsOf = (container: PodContainer): number =>
+  container.at?.endedMs ?? container.is.finishedAtMs ?? container.at?.startedMs ?? endOf(container);
 
 /** Init containers are run again only when they failed; a sidecar always. */
 function isRestarted(pod: Pod, container: Container, succeeded: boolean): boolean {
@@ -230,18 +236,18 @@ export const hasStarted = (state: PodState, { is }: PodContainer): boolean =>
   is.state === 'running' && !state.hooking.has(is.id) && (state.probes.get(is.id)?.started ?? true);
 
 /** When the pod's time is up (activeDeadlineSeconds after its start); undefined when it has no deadline or no start. */
-export function deadlineOf(pod: Pod): number | undefined {
+export function deadlineOf({ pod, startedMs }: Pick<PodState, 'pod' | 'startedMs'>): number | undefined {
   const { activeDeadlineSeconds: seconds } = pod.spec;
-  const start = Date.parse(pod.status.startTime ?? '');
+  const start = startedMs ?? Date.parse(pod.status.startTime ?? '');
   return seconds === undefined || Number.isNaN(start) ? undefined : start + seconds * 1000;
 }
 
 /** Its time ran out before it had ended by itself. */
 export function isPastDeadline(state: PodState, nowMs: number): boolean {
-  const deadline = deadlineOf(state.pod);
+  const deadline = deadlineOf(state);
   if (deadline === undefined || nowMs < deadline) return false;
   const outcome = outcomeOf(state, nowMs);
-  return outcome === undefined || Math.max(0, ...state.containers.map(endOf)) >= deadline;
+  return outcome === undefined || Math.max(0, ...state.containers.map(endedMsOf)) >= deadline;
 }
 
 /** How the pod ended, once no container runs or will run again (F56); undefined while it lives. */

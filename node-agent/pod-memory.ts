@@ -7,6 +7,7 @@ import type { PodContainer } from './labels.ts';
 import { defaultBackoff, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodState, Setback, StopReason } from './plan.ts';
 import { tellsOfItself } from './volumes/projection.ts';
+import { ageMs, steadyTimes, type TwoClocks } from './steady-time.ts';
 import type { ContainerProbes } from './probes/container-probes.ts';
 
 /**
@@ -40,10 +41,22 @@ export class PodMemory {
   /** Aborted when the pod must end: what was only for its start is given up. */
   readonly ending = new AbortController();
 
-  constructor(pod: Pod, nowMs: number) {
+  readonly #clocks: TwoClocks;
+  /** When the pod started, by the steady clock. */
+  #started: { readonly stamp: string; readonly atMs: number } | undefined;
+
+  constructor(pod: Pod, clocks: TwoClocks) {
     this.uid = pod.metadata.uid;
     this.pod = pod;
-    if (!isTerminal(pod)) this.evicted = rememberedEnding(pod, nowMs);
+    this.#clocks = clocks;
+    if (!isTerminal(pod)) this.evicted = rememberedEnding(pod, clocks.clock.now());
+    this.#noteStart();
+  }
+
+  #noteStart(): void {
+    const stamp = this.pod.status.startTime;
+    if (stamp === undefined || stamp === this.#started?.stamp) return;
+    this.#started = { stamp, atMs: this.#clocks.clock.now() - ageMs(this.#clocks, Date.parse(stamp)) };
   }
 
   /** Takes over what the API says; undefined: it has the pod no more. */
@@ -69,6 +82,7 @@ export class PodMemory {
       }
     }
     this.pod = pod;
+    this.#noteStart();
   }
 
   /** The newest sandbox. */
@@ -79,7 +93,8 @@ export class PodMemory {
   }
 
   file(container: PodContainer): void {
-    this.containers.set(container.is.id, container);
+    const at = steadyTimes(container, this.containers.get(container.is.id), this.#clocks);
+    this.containers.set(container.is.id, { ...container, at });
     if (container.kind === 'sandbox' && container.is.state === 'exited') this.attached = false;
   }
 
@@ -120,6 +135,7 @@ export class PodMemory {
     const onHost = this.pod.spec.hostNetwork === true;
     return {
       pod: this.pod,
+      ...(this.#started === undefined ? {} : { startedMs: this.#started.atMs }),
       gone: this.gone,
       endingSinceMs: this.endingSinceMs,
       ending: this.evicted,

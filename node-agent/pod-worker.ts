@@ -61,7 +61,7 @@ export class PodWorker implements StatusEntry {
     this.uid = pod.metadata.uid;
     this.key = keyOf(pod);
     this.#parts = parts;
-    this.#memory = new PodMemory(pod, parts.clock.now());
+    this.#memory = new PodMemory(pod, parts);
     this.#onOver = onOver;
     this.#firstSeenMs = parts.clock.monotonic();
     this.#started = pod.status.phase !== undefined && pod.status.phase !== 'Pending';
@@ -170,7 +170,7 @@ export class PodWorker implements StatusEntry {
     return this.#memory.gone ? undefined : this.#memory.pod;
   }
   status(on: Pod): PodStatus {
-    return podStatus({ ...this.#state(), pod: on }, this.#parts.clock.now());
+    return podStatus({ ...this.#state(), pod: on }, this.#parts.clock.now(), this.#parts.wall());
   }
   written(pod: Pod | undefined): void {
     if (pod === undefined) {
@@ -337,7 +337,7 @@ export class PodWorker implements StatusEntry {
     const { clock, check, telling, metrics } = this.#parts;
     const memory = this.#memory;
     const ip = memory.pod.spec.hostNetwork === true ? this.#parts.node.hostIp : (memory.sandbox()?.ip ?? '');
-    for (const { is, name } of memory.containers.values()) {
+    for (const { is, name, at } of memory.containers.values()) {
       if (is.state !== 'running' || memory.endingSinceMs !== undefined) {
         memory.probes.get(is.id)?.close();
         memory.probes.delete(is.id);
@@ -352,7 +352,7 @@ export class PodWorker implements StatusEntry {
       const before = known?.containerID === `docker://${is.id}` ? known : undefined;
       const probes = new ContainerProbes({
         target: { containerId: is.id, container: spec, podIp: ip },
-        startedAtMs: is.startedAtMs ?? clock.now(),
+        startedAtMs: at?.startedMs ?? clock.now(),
         known: { started: before?.started ?? false, ready: before?.ready ?? false },
         check,
         clock,

@@ -72,7 +72,7 @@ export function reconcile(state: PodState, nowMs: number): Decision {
 
 function live(state: PodState, nowMs: number): Decision {
   const turn = new Turn();
-  turn.wakeAt(deadlineOf(state.pod));
+  turn.wakeAt(deadlineOf(state));
   turn.act(...olderThanTheLast(state).map((container) => ({ type: 'remove' as const, container })));
   turn.act(...state.oldSandboxes.map((sandbox) => ({ type: 'removeSandbox' as const, sandbox })));
 

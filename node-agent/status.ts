@@ -17,6 +17,7 @@ import {
   cannotStartTurnsAt,
   deadlineOf,
   endOf,
+  endedMsOf,
   hasRun,
   hasStarted,
   isInitialized,
@@ -32,9 +33,10 @@ import {
 
 /**
  * The status of a pod as this node sees it, on top of what the API has: conditions of others stay, times move only
- * with what they tell, and a terminal phase is never left (F56). Equal inputs give equal statuses.
+ * with what they tell, and a terminal phase is never left (F56). Equal inputs give equal statuses. `nowMs` is the steady
+ * clock's, which decides; `wallMs` is shown.
  */
-export function podStatus(state: PodState, nowMs: number): PodStatus {
+export function podStatus(state: PodState, nowMs: number, wallMs = nowMs): PodStatus {
   const { pod } = state;
   const before = pod.status;
   const ended = isTerminal(pod);
@@ -42,25 +44,25 @@ export function podStatus(state: PodState, nowMs: number): PodStatus {
   const over = phase === 'Succeeded' || phase === 'Failed';
   const late = !ended && isPastDeadline(state, nowMs);
   const inits = pod.spec.initContainers ?? [];
-  const initStatuses = inits.map((container) => containerStatus(state, container, { nowMs, over }));
-  const statuses = pod.spec.containers.map((container) => containerStatus(state, container, { nowMs, over }));
+  const initStatuses = inits.map((container) => containerStatus(state, container, { nowMs, wallMs, over }));
+  const statuses = pod.spec.containers.map((container) => containerStatus(state, container, { nowMs, wallMs, over }));
   const ip = podIp(state);
   const status: PodStatus = {
     ...before,
     phase,
-    conditions: conditionsOf(state, { nowMs, phase, statuses, initStatuses }),
+    conditions: conditionsOf(state, { wallMs, phase, statuses, initStatuses }),
     ...(late && over
       ? { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' }
       : {}),
     hostIP: state.hostIp,
     hostIPs: [{ ip: state.hostIp }],
     ...(ip === undefined ? {} : { podIP: ip, podIPs: [{ ip }] }),
-    startTime: before.startTime ?? rfc3339(nowMs),
+    startTime: before.startTime ?? rfc3339(wallMs),
     ...(inits.length === 0 ? {} : { initContainerStatuses: initStatuses }),
     containerStatuses: statuses,
     qosClass: before.qosClass ?? qosClassOf({ ...pod.spec }),
   };
-  return state.ending === undefined || ended ? status : withEnding(status, state.ending, nowMs);
+  return state.ending === undefined || ended ? status : withEnding(status, state.ending, wallMs);
 }
 
 /**
@@ -91,6 +93,7 @@ function podIp(state: PodState): string | undefined {
 
 interface At {
   readonly nowMs: number;
+  readonly wallMs: number;
   /** The pod has ended for good: nothing waits any more. */
   readonly over: boolean;
 }
@@ -150,7 +153,7 @@ function stateOf(
 ): { readonly now: ContainerState; readonly before?: ContainerState } {
   const { current } = at;
   if (current.is.state === 'running') {
-    return { now: { running: { startedAt: rfc3339(current.is.startedAtMs ?? at.nowMs) } } };
+    return { now: { running: { startedAt: rfc3339(current.is.startedAtMs ?? at.wallMs) } } };
   }
   const was: ContainerState = { terminated: terminated(state, current) };
   if (at.over || state.endingSinceMs !== undefined || state.ending !== undefined) return { now: was };
@@ -172,9 +175,9 @@ function withoutContainer(
   container: Container,
   at: At & { readonly known: ContainerStatus | undefined },
 ): ContainerStatus {
-  const { known, nowMs } = at;
+  const { known, nowMs, wallMs } = at;
   const stays = at.over || state.endingSinceMs !== undefined || planContainer(state, container, nowMs).step === 'done';
-  if (hasRun(known) && stays) return withKnownEnd(known, nowMs);
+  if (hasRun(known) && stays) return withKnownEnd(known, wallMs);
   const base = {
     name: container.name,
     ready: false,
@@ -182,7 +185,7 @@ function withoutContainer(
     image: container.image,
     imageID: known?.imageID ?? '',
     started: false,
-    ...lastStateOf(known, nowMs),
+    ...lastStateOf(known, wallMs),
   };
   const setback = state.setbacks.get(container.name) ?? state.setbacks.get('');
   const isApp = state.pod.spec.containers.includes(container);
@@ -193,27 +196,27 @@ function withoutContainer(
 }
 
 /** What is known of a container that the engine has no trace of: if it ran when it was last seen, nobody knows how it ended. */
-function withKnownEnd(known: ContainerStatus, nowMs: number): ContainerStatus {
+function withKnownEnd(known: ContainerStatus, wallMs: number): ContainerStatus {
   if (known.state?.terminated !== undefined) return known;
-  return { ...known, state: { terminated: knownEnd(known, nowMs) }, ready: false, started: false };
+  return { ...known, state: { terminated: knownEnd(known, wallMs) }, ready: false, started: false };
 }
 
-function lastStateOf(known: ContainerStatus | undefined, nowMs: number): Pick<ContainerStatus, 'lastState'> {
-  if (hasRun(known)) return { lastState: { terminated: knownEnd(known, nowMs) } };
+function lastStateOf(known: ContainerStatus | undefined, wallMs: number): Pick<ContainerStatus, 'lastState'> {
+  if (hasRun(known)) return { lastState: { terminated: knownEnd(known, wallMs) } };
   return known?.lastState === undefined ? {} : { lastState: known.lastState };
 }
 
-function knownEnd({ state, lastState, ...known }: ContainerStatus, nowMs: number): ContainerTerminated {
+function knownEnd({ state, lastState, ...known }: ContainerStatus, wallMs: number): ContainerTerminated {
   const told = state?.running === undefined ? (state?.terminated ?? lastState?.terminated) : undefined;
-  return told ?? unknownEnd({ ...known, ...(state === undefined ? {} : { state }) }, nowMs);
+  return told ?? unknownEnd({ ...known, ...(state === undefined ? {} : { state }) }, wallMs);
 }
 
-const unknownEnd = (known: ContainerStatus, nowMs: number): ContainerTerminated => ({
+const unknownEnd = (known: ContainerStatus, wallMs: number): ContainerTerminated => ({
   exitCode: 137,
   reason: 'ContainerStatusUnknown',
   message: 'The engine has no trace of the container any more: how it ended is not known',
   ...(known.state?.running?.startedAt === undefined ? {} : { startedAt: known.state.running.startedAt }),
-  finishedAt: rfc3339(nowMs),
+  finishedAt: rfc3339(wallMs),
   ...(known.containerID === undefined ? {} : { containerID: known.containerID }),
 });
 
@@ -231,7 +234,7 @@ function terminated(state: PodState, container: PodContainer): ContainerTerminat
   return {
     exitCode,
     ...(exitCode > 128 && exitCode <= 192 ? { signal: exitCode - 128 } : {}),
-    reason: reasonOf(state.pod, container, exitCode),
+    reason: reasonOf(state, container, exitCode),
     ...(message === undefined || message === '' ? {} : { message }),
     ...(is.startedAtMs === undefined ? {} : { startedAt: rfc3339(is.startedAtMs) }),
     finishedAt: rfc3339(endOf(container)),
@@ -239,18 +242,18 @@ function terminated(state: PodState, container: PodContainer): ContainerTerminat
   };
 }
 
-function reasonOf(pod: Pod, container: PodContainer, exitCode: number): string {
+function reasonOf(state: PodState, container: PodContainer, exitCode: number): string {
   const { is } = container;
   if (is.oomKilled === true && exitCode !== 0) return 'OOMKilled'; // a child's end need not be the container's
   if (is.error !== undefined && is.startedAtMs === undefined) return 'ContainerCannotRun';
-  if (endOf(container) >= (deadlineOf(pod) ?? Infinity)) return 'DeadlineExceeded'; // whoever ran until then was stopped
+  if (endedMsOf(container) >= (deadlineOf(state) ?? Infinity)) return 'DeadlineExceeded'; // whoever ran until then was stopped
   return exitCode === 0 ? 'Completed' : 'Error';
 }
 
 // ---- Conditions --------------------------------------------------------------------------------
 
 interface ConditionInputs {
-  readonly nowMs: number;
+  readonly wallMs: number;
   readonly phase: PodPhase;
   readonly statuses: readonly ContainerStatus[];
   readonly initStatuses: readonly ContainerStatus[];
@@ -258,7 +261,7 @@ interface ConditionInputs {
 
 function conditionsOf(
   state: PodState,
-  { nowMs, phase, statuses, initStatuses }: ConditionInputs,
+  { wallMs, phase, statuses, initStatuses }: ConditionInputs,
 ): readonly PodCondition[] {
   const over = phase === 'Succeeded' || phase === 'Failed';
   const sidecars = new Set((state.pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name));
@@ -284,9 +287,9 @@ function conditionsOf(
   };
   let conditions = state.pod.status.conditions ?? [];
   for (const [type, value] of Object.entries(list))
-    conditions = withCondition<PodCondition>(conditions, { type, ...value }, nowMs);
+    conditions = withCondition<PodCondition>(conditions, { type, ...value }, wallMs);
   if (conditionOf({ conditions }, 'PodScheduled')?.status === 'True') return conditions; // the scheduler's own words
-  return withCondition<PodCondition>(conditions, { type: 'PodScheduled', ...isTrue }, nowMs);
+  return withCondition<PodCondition>(conditions, { type: 'PodScheduled', ...isTrue }, wallMs);
 }
 
 type Verdict = Pick<PodCondition, 'status' | 'reason' | 'message'>;

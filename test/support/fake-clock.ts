@@ -6,10 +6,11 @@ interface Timer {
   readonly run: () => void;
 }
 
-/** A clock that stands still until `advance` turns it. Wall and steady time move together. */
+/** A clock that stands still until `advance` turns it. Wall and steady time move together, until somebody sets the wall clock. */
 export class FakeClock implements Clock {
   readonly #startMs: number;
   #elapsedMs = 0;
+  #setMs = 0;
   #order = 0;
   readonly #timers = new Set<Timer>();
 
@@ -18,7 +19,12 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
-    return this.#startMs + this.#elapsedMs;
+    return this.#startMs + this.#elapsedMs + this.#setMs;
+  }
+
+  /** Sets the wall clock forward or back, as a person or a time service does; what waits goes on waiting as long as before. */
+  jump(ms: number): void {
+    this.#setMs += ms;
   }
 
   monotonic(): number {
