@@ -9,7 +9,7 @@ import {
   provisionedByAnnotation,
 } from '../../lib/api/storage.ts';
 import type { Draft } from '../../lib/client/client.ts';
-import { requestOf } from './matching.ts';
+import { requestOf } from '../../lib/api/volume-matching.ts';
 
 /** Says by whom the disk of a claim is: two controllers that make one make the same. */
 export const provisionedName = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`;

@@ -10,7 +10,7 @@ import {
   localProvisioner,
   selectedNodeAnnotation,
 } from '../../lib/api/storage.ts';
-import { bestVolume, mismatch } from './matching.ts';
+import { bestVolume, mismatch } from '../../lib/api/volume-matching.ts';
 import { cannotHoldDisks, cannotProvision } from './provisioning.ts';
 
 /** One write, or a word to people. Each may be the last before a crash: what follows is decided by what is found then. */

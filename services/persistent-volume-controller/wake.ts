@@ -4,7 +4,7 @@ import { conditionOf } from '../../lib/api/pods.ts';
 import { disksFolderAnnotation } from '../../lib/api/storage.ts';
 import type { KeyQueue } from '../../lib/controller/controller.ts';
 import { claimKeyOf, usedClaimsOf, type Parts } from './parts.ts';
-import { isFree } from './matching.ts';
+import { isFree } from '../../lib/api/volume-matching.ts';
 
 /** Claims are woken by themselves, by what could be or is their volume, by classes, by their node, and when a pod lets go of them. */
 export function wakeClaims(queue: KeyQueue, { claims, volumes, classes, nodes, pods }: Parts): void {

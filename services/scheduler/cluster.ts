@@ -13,6 +13,8 @@ import {
 import { milliOf, unitsOf } from '../../lib/api/quantity.ts';
 import { matchesMap } from '../../lib/api/labels.ts';
 import { SelectorIndex } from '../../lib/api/selector-index.ts';
+import { claimKeysOf, disksFolderAnnotation } from '../../lib/api/storage.ts';
+import { diskAskOf, type DiskAsk, type DiskViews } from './disks.ts';
 
 /** What a pod asks of the node it goes to, worked out once. */
 export interface Ask {
@@ -22,6 +24,9 @@ export interface Ask {
   readonly hostPorts: readonly HostPort[];
   /** Sets of pods that should not sit together: those of one controller, those behind one Service. */
   readonly groupIds: readonly string[];
+  readonly claimKeys: readonly Key[];
+  /** What its claims ask, as things stood when it was made; undefined for a pod without claims, and for one that has its node. */
+  readonly disks: DiskAsk | undefined;
 }
 
 /** A node and the sum of what its pods take. Only `Cluster` changes one. */
@@ -37,6 +42,8 @@ export interface NodeState {
   readonly capacity: Needs;
   readonly used: Needs;
   readonly hostPorts: readonly HostPort[];
+  /** Disks that outlive pods can be made there. */
+  readonly hasDisks: boolean;
 }
 export interface HardTaint {
   readonly taint: Taint;
@@ -83,11 +90,24 @@ export class Cluster {
   readonly #tenants = new Map<Key, Tenant>();
   readonly #groups = new Map<string, MutableGroup>();
   readonly #services = new SelectorIndex();
+  readonly #claimUsers = new Map<Key, Map<NodeState, number>>();
+  readonly #disks: DiskViews | undefined;
   #order: readonly NodeState[] | undefined;
+
+  /** Without views of disks pods with claims are placed as if they had none. */
+  constructor(disks?: DiskViews) {
+    this.#disks = disks;
+  }
 
   /** Registered nodes, the zones taking turns, so that any stretch of it covers all zones. */
   get nodes(): readonly NodeState[] {
     return (this.#order ??= inTurns([...this.#nodes.values()].filter((node) => node.registered)));
+  }
+
+  /** A registered node by its name. */
+  node(name: string): NodeState | undefined {
+    const state = this.#nodes.get(name);
+    return state?.registered === true ? state : undefined;
   }
 
   group(id: string): Group | undefined {
@@ -117,6 +137,7 @@ export class Cluster {
     state.hardTaints = taints.filter((taint) => taint.effect !== 'PreferNoSchedule').map(withReason);
     state.softTaints = taints.filter((taint) => taint.effect === 'PreferNoSchedule');
     state.capacity = capacityOf(node);
+    state.hasDisks = (node.metadata.annotations?.[disksFolderAnnotation] ?? '') !== '';
     return mayHelp(before, state);
   }
 
@@ -144,6 +165,7 @@ export class Cluster {
         capacity: none,
         used: { ...none },
         hostPorts: [],
+        hasDisks: false,
         tenants: 0,
       };
       this.#nodes.set(name, state);
@@ -194,6 +216,7 @@ export class Cluster {
     node.tenants -= 1;
     addNeeds(node.used, ask.needs, -1);
     if (ask.hostPorts.length > 0) node.hostPorts = node.hostPorts.filter((port) => !ask.hostPorts.includes(port));
+    if (ask.claimKeys.length > 0) this.#countClaims(ask, node, -1);
     if (tenant.spread) for (const id of ask.groupIds) this.#count(id, node, -1);
     this.#forgetIfUnused(node);
     return true;
@@ -210,22 +233,43 @@ export class Cluster {
   }
 
   ask(pod: Pod): Ask {
+    const claimKeys = claimKeysOf(pod);
     return {
       pod,
       key: keyOf(pod),
       needs: needsOf(pod.spec),
       hostPorts: hostPortsOf(pod.spec),
       groupIds: this.#groupIdsOf(pod),
+      claimKeys,
+      disks: claimKeys.length === 0 || pod.spec.nodeName !== undefined ? undefined : this.disks(claimKeys),
     };
+  }
+
+  /** What these claims ask of a node now. */
+  disks(claimKeys: readonly Key[]): DiskAsk | undefined {
+    if (this.#disks === undefined) return undefined;
+    const isAlive = (name: string): boolean => this.node(name)?.ready === true;
+    return diskAskOf(claimKeys, this.#disks, (key) => this.#claimUsers.get(key), isAlive);
+  }
+
+  #countClaims(ask: Ask, node: MutableNode, by: number): void {
+    for (const key of ask.claimKeys) {
+      const users = this.#claimUsers.get(key) ?? new Map<NodeState, number>();
+      add(users, node, by);
+      if (users.size === 0) this.#claimUsers.delete(key);
+      else this.#claimUsers.set(key, users);
+    }
   }
 
   #enter(ask: Ask, nodeName: string, assumed: boolean): void {
     const node = this.#state(nodeName);
+    const counted = ask.disks === undefined ? ask : { ...ask, disks: undefined }; // it was for choosing the node
     const spread = !isDeleting(ask.pod);
-    this.#tenants.set(ask.key, { ask, node, spread, assumed });
+    this.#tenants.set(ask.key, { ask: counted, node, spread, assumed });
     node.tenants += 1;
     addNeeds(node.used, ask.needs, 1);
     if (ask.hostPorts.length > 0) node.hostPorts = [...node.hostPorts, ...ask.hostPorts];
+    if (ask.claimKeys.length > 0) this.#countClaims(ask, node, 1);
     if (spread) for (const id of ask.groupIds) this.#count(id, node, 1);
   }
 
@@ -314,6 +358,7 @@ function mayHelp(before: MutableNode, now: MutableNode): boolean {
   return (
     !before.registered ||
     !before.ready ||
+    (!before.hasDisks && now.hasDisks) ||
     (before.unschedulable && !now.unschedulable) ||
     now.capacity.cpuMilli > before.capacity.cpuMilli ||
     now.capacity.memoryBytes > before.capacity.memoryBytes ||

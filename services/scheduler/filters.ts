@@ -1,6 +1,7 @@
 import { portsClash, tolerates } from '../../lib/api/pods.ts';
 import type { Taint } from '../../lib/api/objects.ts';
 import type { Ask, NodeState } from './cluster.ts';
+import { outOfReach, takenByOthers, withoutDisk, type DiskAsk } from './disks.ts';
 
 /** One rule that a node must meet to take a pod. */
 export interface Filter {
@@ -10,6 +11,13 @@ export interface Filter {
   /** Why the pod cannot go there, to be read after a number of nodes ("2 not ready"); undefined when it can. */
   refuse(ask: Ask, node: NodeState): string | undefined;
 }
+
+/** Rules about disks concern only pods with claims that are still to be placed. */
+const aboutDisks = (name: string, rule: (disks: DiskAsk, node: NodeState) => string | undefined): Filter => ({
+  name,
+  concerns: ({ disks }) => disks !== undefined,
+  refuse: ({ disks }, node) => (disks === undefined ? undefined : rule(disks, node)),
+});
 
 const always = (): boolean => true;
 const cordon: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
@@ -79,6 +87,9 @@ export const filters: readonly Filter[] = [
         ? 'with the host port taken'
         : undefined,
   },
+  aboutDisks('volumes', outOfReach),
+  aboutDisks('new disks', withoutDisk),
+  aboutDisks('shared claims', takenByOthers),
 ];
 
 /**
@@ -87,6 +98,8 @@ export const filters: readonly Filter[] = [
  */
 export function explain(ask: Ask, nodes: readonly NodeState[]): string {
   if (nodes.length === 0) return '0/0 nodes are available: no node has joined the cluster.';
+  const blocked = ask.disks?.blocked;
+  if (blocked !== undefined) return `0/${nodes.length} nodes are available: ${blocked}.`;
   const relevant = filters.filter((filter) => filter.concerns(ask));
   const counts = new Map<string, number>();
   for (const node of nodes) {

@@ -46,7 +46,8 @@ export function schedule(pods: readonly Pod[], cluster: Cluster, options: Schedu
         refusals.push({ pod, message: known });
         continue;
       }
-      const choice = choose(ask, cluster, { ...options, start });
+      const choice =
+        ask.disks?.blocked !== undefined ? { node: undefined, start } : choose(ask, cluster, { ...options, start });
       start = choice.start;
       if (choice.node === undefined) {
         const message = explain(ask, cluster.nodes);
@@ -102,7 +103,7 @@ function penaltyOf(ask: Ask, node: NodeState, groups: readonly Group[]): number 
 }
 
 /** Pods with the same text are refused for the same reasons. */
-function shapeOf({ pod, needs, hostPorts }: Ask): string {
+function shapeOf({ pod, needs, hostPorts, claimKeys }: Ask): string {
   const { nodeSelector, tolerations } = pod.spec;
-  return JSON.stringify([needs, hostPorts, nodeSelector, tolerations]);
+  return JSON.stringify([needs, hostPorts, nodeSelector, tolerations, claimKeys]);
 }

@@ -5,13 +5,25 @@ import { wait, type Clock } from '../../lib/base/clock.ts';
 import { isRetryable, messageOf } from '../../lib/base/errors.ts';
 import type { Log } from '../../lib/base/log.ts';
 import { traceAnnotation, withSpan } from '../../lib/base/trace.ts';
-import { keyOf, type Key } from '../../lib/api/keys.ts';
-import type { Binding, Node, Pod, PodCondition, Service } from '../../lib/api/objects.ts';
+import { keyOf, makeKey, type Key } from '../../lib/api/keys.ts';
+import type {
+  Binding,
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  PodCondition,
+  Service,
+  StorageClass,
+} from '../../lib/api/objects.ts';
 import { isActive, withCondition } from '../../lib/api/pods.ts';
+import { claimKeysOf } from '../../lib/api/storage.ts';
+import { isFree } from '../../lib/api/volume-matching.ts';
 import type { Client } from '../../lib/client/client.ts';
 import type { Recorder } from '../../lib/controller/events.ts';
 import { Wake } from '../../lib/view/wake.ts';
 import type { Change, View } from '../../lib/view/view.ts';
+import { ClaimPlacer } from './claim-placer.ts';
 import { Cluster } from './cluster.ts';
 import { schedulerMetrics, type SchedulerMetrics } from './metrics.ts';
 import { PendingQueue } from './queue.ts';
@@ -21,7 +33,10 @@ export interface Parts {
   readonly nodes: View<Node>;
   readonly pods: View<Pod>;
   readonly services: View<Service>;
-  readonly client: Pick<Client, 'bindMany' | 'updateStatusMany'>;
+  readonly claims: View<PersistentVolumeClaim>;
+  readonly volumes: View<PersistentVolume>;
+  readonly classes: View<StorageClass>;
+  readonly client: Pick<Client, 'bindMany' | 'updateStatusMany' | 'update'>;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,6 +60,10 @@ export interface Limits {
 
 const refusedBackoff = { firstMs: 200, maxMs: 10_000 };
 const bindBackoff = { firstMs: 50, maxMs: 2_000 };
+/** The index of the view of pods that files those without a node under their claims. */
+export const podIndexes = {
+  claim: (pod: Pod): readonly string[] => (pod.spec.nodeName === undefined ? claimKeysOf(pod) : []),
+};
 /** Larger batches are not told pod by pod as Events; the pods' conditions say it all the same. */
 const toldUpTo = 50;
 
@@ -55,7 +74,8 @@ const toldUpTo = 50;
 export class Scheduler {
   readonly name = 'scheduler';
   readonly #parts: Parts;
-  readonly #cluster = new Cluster();
+  readonly #cluster: Cluster;
+  readonly #placer: ClaimPlacer;
   readonly #queue: PendingQueue;
   readonly #wake = new Wake();
   readonly #metrics: SchedulerMetrics;
@@ -63,14 +83,22 @@ export class Scheduler {
   #helped = false;
   #inFlight = 0;
   #start = 0;
+  #leading: AbortSignal = AbortSignal.abort();
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#cluster = new Cluster(parts);
+    this.#placer = new ClaimPlacer(parts, this.#cluster, {
+      ready: (placement) => this.#begin(this.#bind([placement], this.#leading)),
+      failed: (key) => this.#giveBack([key]),
+      slow: (refusal) => this.#begin(this.#report([refusal], this.#leading)),
+    });
     this.#queue = new PendingQueue(refusedBackoff, parts.random);
     this.#metrics = schedulerMetrics(parts.meter, () => this.#queue.sizes);
     parts.nodes.onChange(({ key, after }) => {
       if (after === undefined) this.#cluster.removeNode(key);
       else if (this.#cluster.setNode(after)) this.#help();
+      this.#placer.nodeChanged(key);
     });
     parts.services.onChange(({ key, before, after }) => {
       if (after !== undefined) this.#cluster.setService(after);
@@ -79,11 +107,23 @@ export class Scheduler {
     parts.pods.onChange((change) => {
       this.#podChanged(change);
     });
+    parts.claims.onChange(({ key }) => {
+      this.#claimChanged(key);
+    });
+    parts.volumes.onChange(({ before, after }) => {
+      const { name, namespace } = after?.spec.claimRef ?? before?.spec.claimRef ?? {};
+      if (name !== undefined) this.#claimChanged(makeKey(namespace, name));
+      if (after !== undefined && isFree(after)) this.#help();
+    });
+    parts.classes.onChange(() => {
+      this.#help();
+    });
   }
 
   /** Places pods until aborted. Called again when this process becomes the leader again. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, limits } = this.#parts;
+    this.#leading = signal;
     while (!signal.aborted) {
       if (this.#helped) this.#queue.help();
       this.#helped = false;
@@ -94,22 +134,37 @@ export class Scheduler {
       } else if (dueMs === undefined) await this.#wake.next(signal);
       else await this.#wake.nextOr(clock, Math.max(1, dueMs - clock.monotonic()), signal);
     }
+    this.#placer.giveUp();
     while (this.#inFlight > 0) await this.#wake.nextOr(clock, 100, new AbortController().signal);
   }
 
   #podChanged({ key, before, after }: Change<Pod>): void {
     if (after === undefined) {
       if (this.#cluster.removePod(key)) this.#help();
-      return this.#queue.settle(key);
+      return this.#settle(key);
     }
     if (this.#cluster.setPod(after)) this.#help();
-    if (!this.#wants(after)) return this.#queue.settle(key);
+    if (!this.#wants(after)) return this.#settle(key);
     const isNew = before?.metadata.uid !== after.metadata.uid;
-    if (isNew) this.#queue.settle(key); // what was remembered of the name was another pod's
+    if (isNew) this.#settle(key); // what was remembered of the name was another pod's
     if (isNew || before?.metadata.generation !== after.metadata.generation || !this.#queue.has(key)) {
       this.#queue.add(key);
       this.#wake.wake();
     }
+  }
+
+  #settle(key: Key): void {
+    this.#placer.forget(key);
+    this.#queue.settle(key);
+  }
+
+  /** Pods that wait for a claim may go on, or must choose anew. */
+  #claimChanged(claim: Key): void {
+    const waiting = this.#parts.pods.by('claim', claim).map(keyOf);
+    if (waiting.length === 0) return;
+    this.#placer.claimChanged(claim);
+    this.#queue.help(waiting);
+    this.#wake.wake();
   }
 
   /** Ours to place. A pod that names its node itself never comes here: it is bound from the start. */
@@ -142,7 +197,10 @@ export class Scheduler {
     for (const { ask, nodeName } of placements) this.#cluster.assume(ask, nodeName);
     for (const { pod } of refusals) this.#queue.refuse(keyOf(pod), clock.monotonic());
     this.#metrics.decided(clock.monotonic() - startMs, placements.length, refusals.length);
-    if (placements.length > 0) this.#begin(this.#bind(placements, signal));
+    const disks = placements.filter(({ ask }) => (ask.disks?.toPlace.length ?? 0) > 0);
+    const rest = disks.length === 0 ? placements : placements.filter((placement) => !disks.includes(placement));
+    if (rest.length > 0) this.#begin(this.#bind(rest, signal));
+    for (const placement of disks) this.#begin(this.#placer.place(placement));
     if (refusals.length > 0) this.#begin(this.#report(refusals, signal));
   }
 

@@ -1,11 +1,19 @@
 import type { ControllerSetup } from '../../lib/controller/service.ts';
 import type { schedulerOptions } from './config.ts';
-import { Scheduler } from './scheduler.ts';
+import { podIndexes, Scheduler } from './scheduler.ts';
 
 /** Wires the loop to its views; `main.ts` runs it as a process. */
 export const setup: ControllerSetup<typeof schedulerOptions> = (parts) => {
   const { schedulerName, batch, sample } = parts.config;
   const limits = { schedulerName, batch, sample, inFlight: 4, bindForMs: 30_000 };
-  const [nodes, pods, services] = [parts.view('nodes'), parts.view('pods'), parts.view('services')];
-  return new Scheduler({ ...parts, nodes, pods, services, limits });
+  return new Scheduler({
+    ...parts,
+    limits,
+    nodes: parts.view('nodes'),
+    pods: parts.view('pods', { indexes: podIndexes }),
+    services: parts.view('services'),
+    claims: parts.view('persistentvolumeclaims'),
+    volumes: parts.view('persistentvolumes'),
+    classes: parts.view('storageclasses'),
+  });
 };

@@ -6,7 +6,7 @@ import { diskFinalizer, isOwnedBy, selectedNodeAnnotation, volumeProtection } fr
 import { ApiError } from '../../../lib/base/errors.ts';
 import { newClaimController } from '../../../services/persistent-volume-controller/claim-controller.ts';
 import { ensureDefaultClass } from '../../../services/persistent-volume-controller/default-class.ts';
-import { isFree, mismatch } from '../../../services/persistent-volume-controller/matching.ts';
+import { isFree, mismatch } from '../../../lib/api/volume-matching.ts';
 import {
   claimIndexes,
   podIndexes,

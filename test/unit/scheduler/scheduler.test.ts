@@ -3,9 +3,19 @@ import { ApiError } from '../../../lib/base/errors.ts';
 import { keyOf } from '../../../lib/api/keys.ts';
 import type { Node, Pod } from '../../../lib/api/objects.ts';
 import { conditionOf } from '../../../lib/api/pods.ts';
-import { Scheduler } from '../../../services/scheduler/scheduler.ts';
+import { disksFolderAnnotation, selectedNodeAnnotation } from '../../../lib/api/storage.ts';
+import { podIndexes, Scheduler } from '../../../services/scheduler/scheduler.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
-import { aNode, aPod, type NodeOptions, type PodOptions } from '../../support/builders.ts';
+import {
+  aClaim,
+  aClass,
+  aNode,
+  aPod,
+  aVolume,
+  refOf,
+  type NodeOptions,
+  type PodOptions,
+} from '../../support/builders.ts';
 import { until } from '../../support/until.ts';
 
 const limits = { schedulerName: 'default-scheduler', batch: 500, inFlight: 4, sample: 64, bindForMs: 5_000 };
@@ -14,8 +24,15 @@ describe('scheduler on the real registry', () => {
   let api: ApiInProcess;
   beforeEach(async () => {
     api = await ApiInProcess.start();
-    const [nodes, pods, services] = [api.view('nodes'), api.view('pods'), api.view('services')];
-    api.runFree(new Scheduler({ ...api, client: api.client, nodes, pods, services, limits }));
+    const views = {
+      nodes: api.view('nodes'),
+      pods: api.view('pods', { indexes: podIndexes }),
+      services: api.view('services'),
+      claims: api.view('persistentvolumeclaims'),
+      volumes: api.view('persistentvolumes'),
+      classes: api.view('storageclasses'),
+    };
+    api.runFree(new Scheduler({ ...api, ...views, client: api.client, limits }));
   });
   afterEach(() => api.stop());
 
@@ -123,6 +140,75 @@ describe('scheduler on the real registry', () => {
     await until(async () => (await nodeOf('a')) === 'theirs', { what: 'their binding' });
     await addPod({ name: 'b' });
     await until(async () => (await nodeOf('b')) === 'n1', { what: 'the room is free again' });
+  });
+
+  describe('pods with claims', () => {
+    const volumes = [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }];
+    const chosen = async (): Promise<string | undefined> =>
+      (await api.client.get('persistentvolumeclaims', 'default/data'))?.metadata.annotations?.[selectedNodeAnnotation];
+    const addDiskNode = async (name: string): Promise<Node> => {
+      const labels = { 'kubernetes.io/hostname': name };
+      return addNode({ name, labels, annotations: { [disksFolderAnnotation]: '/disks' } });
+    };
+    /** What the controller of volumes does once the node has made the disk. */
+    const bindClaim = async (node: string): Promise<void> => {
+      const claim = await api.client.patch('persistentvolumeclaims', 'default/data', { spec: { volumeName: 'disk' } });
+      await api.put('persistentvolumes', aVolume({ node, className: 'local', claimRef: refOf(claim) }));
+      await api.client.patch(
+        'persistentvolumeclaims',
+        'default/data',
+        { status: { phase: 'Bound' } },
+        { subresource: 'status' },
+      );
+    };
+
+    it('tells the claim its node, holds the room, and binds the pod when the claim is bound', async () => {
+      await addDiskNode('n1');
+      await api.put('storageclasses', aClass());
+      await api.put('persistentvolumeclaims', aClaim({ className: 'local' }));
+      await addPod({ name: 'db', cpu: '3', spec: { volumes } });
+      await until(async () => (await chosen()) === 'n1', { what: 'the choice' });
+      await addPod({ name: 'greedy', cpu: '3' });
+      await until(async () => (await why('greedy'))?.includes('insufficient cpu') === true, { what: 'the room held' });
+      assert.equal(await nodeOf('db'), undefined);
+      await bindClaim('n1');
+      await until(async () => (await nodeOf('db')) === 'n1', { what: 'the binding' });
+    });
+
+    it('says that the claim is not there, and goes on when it comes', async () => {
+      await addDiskNode('n1');
+      await addPod({ name: 'db', spec: { volumes } });
+      await until(async () => (await why('db'))?.includes('persistentvolumeclaim "data" not found') === true, {
+        what: 'the refusal',
+      });
+      await api.put('storageclasses', aClass());
+      await api.put('persistentvolumeclaims', aClaim({ className: 'local' }));
+      await until(async () => (await chosen()) === 'n1', { what: 'the choice' });
+    });
+
+    it('chooses another node when the first is lost before the disk is made', async () => {
+      const first = await addDiskNode('n1');
+      await api.put('storageclasses', aClass());
+      await api.put('persistentvolumeclaims', aClaim({ className: 'local' }));
+      await addPod({ name: 'db', spec: { volumes } });
+      await until(async () => (await chosen()) === 'n1', { what: 'the choice' });
+      await addDiskNode('n2');
+      await api.client.delete('nodes', first.metadata.name);
+      await until(async () => (await chosen()) === 'n2', { what: 'the second choice' });
+      await bindClaim('n2');
+      await until(async () => (await nodeOf('db')) === 'n2', { what: 'the binding' });
+    });
+
+    it('forgets a pod that is deleted while its disk is made', async () => {
+      await addDiskNode('n1');
+      await api.put('storageclasses', aClass());
+      await api.put('persistentvolumeclaims', aClaim({ className: 'local' }));
+      await addPod({ name: 'db', cpu: '3', spec: { volumes } });
+      await until(async () => (await chosen()) === 'n1', { what: 'the choice' });
+      await api.client.delete('pods', 'default/db');
+      await addPod({ name: 'next', cpu: '3' });
+      await until(async () => (await nodeOf('next')) === 'n1', { what: 'the room is free' });
+    });
   });
 
   it('takes a new pod of an old name for a new pod', async () => {

@@ -1,8 +1,8 @@
-import { matches } from '../../lib/api/labels.ts';
-import type { PersistentVolume, PersistentVolumeClaim } from '../../lib/api/objects.ts';
-import { isDeleting } from '../../lib/api/pods.ts';
-import { compareQuantities } from '../../lib/api/quantity.ts';
-import { canReach, selectorOfLabelSelector } from '../../lib/api/storage.ts';
+import { matches } from './labels.ts';
+import type { PersistentVolume, PersistentVolumeClaim } from './objects.ts';
+import { isDeleting } from './pods.ts';
+import { compareQuantities } from './quantity.ts';
+import { canReach, selectorOfLabelSelector } from './storage.ts';
 
 /** A node as far as disks are concerned. */
 export interface DiskNode {
