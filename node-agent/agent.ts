@@ -11,7 +11,8 @@ import { oomKillsBeside } from './cgroups/oom-kills.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import { newObjectFollower, type ObjectFollower } from '../lib/view/follow.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
-import { newImagePuller } from './image-puller.ts';
+import type { ImageKeeper } from './images/image-keeper.ts';
+import { newImagePuller } from './images/image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
 import { serveLogs } from './log-server.ts';
@@ -66,6 +67,8 @@ export interface AgentOptions {
   readonly security?: NodeSecurity;
   readonly cgroups?: PodCgroups | undefined;
   readonly maxPodPids?: number;
+  /** Told of every pull; default: nobody remembers. */
+  readonly images?: Pick<ImageKeeper, 'pulled'>;
   readonly infraImage?: string;
   readonly maxParallelSteps?: number;
   readonly maxParallelPulls?: number;
@@ -137,7 +140,7 @@ class RunningAgent implements Agent {
             if (failed > 0) metrics.statusWrites.add(failed, { outcome: 'refused' });
           },
         }),
-      puller: newImagePuller(runtime, options.maxParallelPulls ?? 3),
+      puller: newImagePuller(runtime, options.maxParallelPulls ?? 3, options.images),
       cgroups: options.cgroups,
       maxPodPids: options.maxPodPids ?? 0,
       security: options.security ?? { seccompDir: '', allowedSysctls: [] },

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/base/clock.ts';
 import type { Log } from '../lib/base/log.ts';
 import type { Client } from '../lib/client/client.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
-import type { ImagePuller } from './image-puller.ts';
+import type { ImagePuller } from './images/image-puller.ts';
 import type { Limit } from './limit.ts';
 import type { AgentMetrics } from './metrics.ts';
 import type { PodNetwork } from './network/pod-network.ts';

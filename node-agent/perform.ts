@@ -6,7 +6,7 @@ import { groupFor } from './cgroups/group-for.ts';
 import { environmentOf } from './config-reader.ts';
 import { containerSpec, sandboxSpec } from './container-spec.ts';
 import { ConfigMissing } from './environment.ts';
-import { invalidImageName } from './image-name.ts';
+import { pullImage } from './images/pull-image.ts';
 import { inspect } from './inspect-container.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import type { PortMapping } from './network/pod-network.ts';
@@ -47,7 +47,7 @@ export async function perform(
       await removeSandbox(parts, memory, action.sandbox.is.id);
       return true;
     case 'pull':
-      pull(parts, memory, action.container, wake);
+      pullImage(parts, memory, action.container, wake);
       return true;
     case 'start':
       return start(parts, memory, action, wake);
@@ -141,45 +141,6 @@ const portMappings = ({ pod }: PodMemory): readonly PortMapping[] =>
       .find((candidate) => candidate.hostPort === hostPort.port && candidate.protocol === hostPort.protocol);
     return { ...hostPort, containerPort: port?.containerPort ?? hostPort.port };
   });
-
-// ---- Images ------------------------------------------------------------------------------------
-
-function pull(parts: AgentParts, memory: PodMemory, container: Container, wake: () => void): void {
-  const { telling, clock, metrics } = parts;
-  const { name, image } = container;
-  const about = podReference(memory.pod, name);
-  const beganMs = clock.monotonic();
-  const wrong = invalidImageName(image);
-  if (wrong !== undefined) {
-    memory.failed(name, { reason: 'InvalidImageName', message: wrong, atMs: clock.now() });
-    telling.event(about, 'Warning', 'InspectFailed', wrong);
-    wake();
-    return;
-  }
-  memory.images.set(name, 'pulling');
-  telling.event(about, 'Normal', 'Pulling', `Pulling image "${image}"`);
-  const stop = AbortSignal.any([memory.ending.signal, parts.signal]);
-  parts.puller
-    .pull(image, stop)
-    .then(
-      () => {
-        memory.images.set(name, 'present');
-        memory.setbacks.delete(name);
-        metrics.pulls.add(1, { outcome: 'ok' });
-        const seconds = ((clock.monotonic() - beganMs) / 1000).toFixed(1);
-        telling.event(about, 'Normal', 'Pulled', `Successfully pulled image "${image}" in ${seconds}s`);
-      },
-      (error: unknown) => {
-        memory.images.set(name, 'absent');
-        metrics.pulls.add(1, { outcome: 'failed' });
-        if (stop.aborted) return;
-        const message = `Failed to pull image "${image}": ${messageOf(error)}`;
-        memory.failed(name, { reason: 'ErrImagePull', message, atMs: clock.now() });
-        telling.event(about, 'Warning', 'Failed', message);
-      },
-    )
-    .finally(wake);
-}
 
 // ---- Containers --------------------------------------------------------------------------------
 

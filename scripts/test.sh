@@ -11,6 +11,8 @@ need_cluster_packages
 need dockerd docker.io 'the container engine that tests start for themselves'
 need busybox busybox-static 'test images'
 need dig dnsutils 'asks the DNS service as a user would'
+need docker-registry docker-registry 'a real registry to pull from'
+need htpasswd apache2-utils 'its users'
 install_missing
 install_npm_packages || exit 1
 node scripts/build.mjs || exit 1

@@ -6,6 +6,7 @@ import tar from 'tar-stream';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { systemClock, wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
+import { pullName } from '../images/reference.ts';
 import { createOptions, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
@@ -14,9 +15,11 @@ import {
   type ContainerRuntime,
   type ContainerSpec,
   type ExecResult,
+  type HeldImage,
   type ImageInfo,
   type LogOptions,
   type RuntimeContainer,
+  type RegistryAuth,
   type RuntimeEvent,
   type RuntimeInfo,
 } from './runtime.ts';
@@ -137,9 +140,9 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     }
   }
 
-  async function pull(image: string, signal: AbortSignal): Promise<ImageInfo> {
+  async function pull(image: string, signal: AbortSignal, auth?: RegistryAuth): Promise<ImageInfo> {
     try {
-      const stream = await patient.pull(image.includes(':') || image.includes('@') ? image : `${image}:latest`);
+      const stream = await patient.pull(pullName(image), auth === undefined ? {} : { authconfig: authConfig(auth) });
       signal.addEventListener('abort', () => (stream as Readable).destroy(signal.reason as Error), { once: true });
       await new Promise<void>((resolve, reject) => {
         patient.modem.followProgress(stream, (error) => {
@@ -155,6 +158,32 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     if (info === undefined)
       throw new RuntimeError('ImagePullFailed', `the engine pulled "${image}" but does not have it`);
     return info;
+  }
+
+  async function images(): Promise<readonly HeldImage[]> {
+    try {
+      const [list, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);
+      const used = new Set(containers.map((container) => container.ImageID));
+      const names = (some: readonly string[] | null | undefined): readonly string[] =>
+        (some ?? []).filter((name) => !name.startsWith('<none>'));
+      return list.map((image) => ({
+        id: image.Id,
+        sizeBytes: image.Size,
+        names: [...names(image.RepoTags), ...names(image.RepoDigests)],
+        inUse: used.has(image.Id),
+      }));
+    } catch (error) {
+      throw runtimeError(error, 'Unavailable');
+    }
+  }
+
+  async function removeImage(image: string): Promise<void> {
+    try {
+      await docker.getImage(image).remove();
+    } catch (error) {
+      if (statusOf(error) === 404) return;
+      throw runtimeError(error, statusOf(error) === 409 ? 'InUse' : 'Unavailable');
+    }
   }
 
   async function exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
@@ -235,6 +264,8 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     prepare,
     imagePresent,
     pull,
+    images,
+    removeImage,
     exec,
     logs,
     events: (onEvent, onGap, signal) => void followEvents(patient, labels, { onEvent, onGap }, { clock, signal }),
@@ -332,6 +363,12 @@ export async function importImage(docker: Docker, layer: NodeJS.ReadableStream, 
     });
   });
 }
+
+/** As the engine's API wants it. */
+const authConfig = ({ server, username, password, identityToken }: RegistryAuth): object => ({
+  serveraddress: server,
+  ...(identityToken === undefined ? { username, password } : { identitytoken: identityToken }),
+});
 
 const stateOf = (state: string): RuntimeContainer['state'] =>
   state === 'running' || state === 'paused' || state === 'restarting'

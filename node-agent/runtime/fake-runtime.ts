@@ -4,8 +4,10 @@ import {
   type ContainerRuntime,
   type ContainerSpec,
   type ExecResult,
+  type HeldImage,
   type ImageInfo,
   type LogOptions,
+  type RegistryAuth,
   type RuntimeContainer,
   type RuntimeEvent,
 } from './runtime.ts';
@@ -21,6 +23,8 @@ export interface FakeRuntime extends ContainerRuntime {
   say(id: string, line: string): void;
   /** From now on pulls of this image fail like this; undefined lets them succeed again. */
   failPulls(image: string, error: RuntimeError | undefined): void;
+  /** Why a registry would not give an image to whoever asks so; undefined: it does. */
+  onPull: ((image: string, auth: RegistryAuth | undefined) => RuntimeError | undefined) | undefined;
   /** What becomes of containers that are started from now on; undefined: they run until stopped. */
   onStart: ((spec: ContainerSpec) => FakeScript | undefined) | undefined;
   /** What a command inside answers; default: exit code 0 without output. */
@@ -103,6 +107,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
   const runtime: FakeRuntime = {
     calls,
     onStart: undefined,
+    onPull: undefined,
     onExec: undefined,
     async list() {
       called('list');
@@ -194,12 +199,27 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
       called('imagePresent');
       return images === undefined || images.has(image) ? { id: imageIdOf(image), sizeBytes: 1 } : undefined;
     },
-    async pull(image): Promise<ImageInfo> {
+    async pull(image, _, auth): Promise<ImageInfo> {
       called('pull');
-      const failure = failures.get(image);
+      const failure = failures.get(image) ?? runtime.onPull?.(image, auth);
       if (failure !== undefined) throw failure;
       images?.add(image);
       return { id: imageIdOf(image), sizeBytes: 1 };
+    },
+    async images(): Promise<readonly HeldImage[]> {
+      called('images');
+      const used = new Set([...entries.values()].map(({ spec }) => spec.image));
+      return [...(images ?? [])].map((name) => ({
+        ...{ id: imageIdOf(name), sizeBytes: 1, names: [name], inUse: used.has(name) },
+      }));
+    },
+    async removeImage(image) {
+      called('removeImage');
+      const name = [...(images ?? [])].find((held) => held === image || imageIdOf(held) === image);
+      if (name === undefined) return;
+      if ([...entries.values()].some(({ spec }) => spec.image === name))
+        throw new RuntimeError('InUse', `image "${name}" is in use by a container`);
+      images?.delete(name);
     },
     async exec(id, command) {
       called('exec');

@@ -20,8 +20,16 @@ export interface ContainerRuntime {
   /** Sees to it that sandboxes can be made: makes their image where it is ours and missing. */
   prepare(): Promise<void>;
   imagePresent(image: string): Promise<ImageInfo | undefined>;
-  /** Fails with code `ImageNotFound` or `ImagePullFailed`, the message being the registry's own. */
-  pull(image: string, signal: AbortSignal): Promise<ImageInfo>;
+  /**
+   * Fetches it anew from its registry, where the name may mean another image by now. Fails with code `ImageNotFound` or
+   * `ImagePullFailed`, the message being the registry's own; credentials are in no message.
+   */
+  pull(image: string, signal: AbortSignal, auth?: RegistryAuth): Promise<ImageInfo>;
+
+  /** Every image on the machine, whoever brought it. */
+  images(): Promise<readonly HeldImage[]>;
+  /** By name: takes that name off, and removes the image with its last. By id: removes it. `InUse` where a container has it. */
+  removeImage(image: string): Promise<void>;
 
   /** Runs a command inside; bounded output; the exit code. `timedOut` when it took longer. */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
@@ -99,6 +107,23 @@ export interface RuntimeContainer {
   readonly finishedAtMs?: number;
 }
 
+/** Who we are for a registry. */
+export interface RegistryAuth {
+  readonly server: string;
+  readonly username: string;
+  readonly password: string;
+  /** In place of a password, where the registry gave one. */
+  readonly identityToken?: string;
+}
+
+/** An image on this machine. */
+export interface HeldImage extends ImageInfo {
+  /** Tags and digests, such as `busybox:1` and `busybox@sha256:…`. */
+  readonly names: readonly string[];
+  /** A container is made of it, running or not, ours or not. */
+  readonly inUse: boolean;
+}
+
 export interface ImageInfo {
   readonly id: string;
   /** Whom its containers run as unless told otherwise: `1000`, `www`, `1000:100`; undefined for root. */
@@ -134,7 +159,8 @@ export interface RuntimeInfo {
 
 /** What the engine could not do; `code` decides the pod's waiting reason. */
 export class RuntimeError extends Error {
-  readonly code: 'ImageNotFound' | 'ImagePullFailed' | 'NotFound' | 'CannotCreate' | 'CannotStart' | 'Unavailable';
+  readonly code:
+    'ImageNotFound' | 'ImagePullFailed' | 'NotFound' | 'CannotCreate' | 'CannotStart' | 'Unavailable' | 'InUse';
   constructor(code: RuntimeError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'RuntimeError';

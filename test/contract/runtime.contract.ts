@@ -96,6 +96,18 @@ export function runtimeContract(name: string, make: () => Promise<RuntimeUnderTe
       assert.ok(await runtime.imagePresent(it_.image));
     });
 
+    it('lists images by name, says which are in use, and removes none that is', async () => {
+      const find = async () => (await runtime.images()).find(({ names }) => names.includes(it_.image));
+      assert.equal((await find())?.inUse, false);
+      assert.ok(((await find())?.sizeBytes ?? 0) > 0);
+      const sandbox = await started(sandboxSpec());
+      await runtime.create(spec(sandbox));
+      assert.equal((await find())?.inUse, true, 'a container that was only made has it too');
+      await assert.rejects(runtime.removeImage(it_.image), { code: 'InUse' });
+      await runtime.removeImage('troupe-test/absent:1');
+      assert.ok(await find());
+    });
+
     it('tells of starts and deaths, with labels, and says how it ended', async () => {
       const stop = new AbortController();
       const events: RuntimeEvent[] = [];

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Change } from '../../../lib/view/view.ts';
 import type { Pod } from '../../../lib/api/objects.ts';
-import { newImagePuller } from '../../../node-agent/image-puller.ts';
 import { Limit } from '../../../node-agent/limit.ts';
 import { nodeStatus, type Health } from '../../../node-agent/node/node-status.ts';
 import { podSources } from '../../../node-agent/pod-source.ts';
@@ -11,61 +10,6 @@ import { unframed } from '../../../node-agent/runtime/log-frames.ts';
 import { createOptions, ownLabels } from '../../../node-agent/runtime/docker-options.ts';
 import { aNode, aPod, epochMs } from '../../support/builders.ts';
 import { aMachine } from './harness.ts';
-
-describe('node-agent/image-puller', () => {
-  it('pulls an image once for all who wait, and a few at one time', async () => {
-    const open: (() => void)[] = [];
-    let running = 0;
-    let most = 0;
-    const pulled: string[] = [];
-    const puller = newImagePuller(
-      {
-        async pull(image) {
-          pulled.push(image);
-          most = Math.max(most, ++running);
-          await new Promise<void>((resolve) => open.push(resolve));
-          running--;
-          return { id: image, sizeBytes: 1 };
-        },
-      },
-      2,
-    );
-    const signal = new AbortController().signal;
-    const all = ['a', 'a', 'b', 'c', 'a'].map((image) => puller.pull(image, signal));
-    for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setImmediate(resolve));
-      open.shift()?.();
-    }
-    assert.deepEqual(
-      (await Promise.all(all)).map((info) => info.id),
-      ['a', 'a', 'b', 'c', 'a'],
-    );
-    assert.deepEqual(pulled.sort(), ['a', 'b', 'c']);
-    assert.equal(most, 2);
-  });
-  it('ends a pull only when nobody waits for it any more', async () => {
-    let ended = false;
-    const puller = newImagePuller(
-      {
-        pull: (_, signal) =>
-          new Promise((__, reject) =>
-            signal.addEventListener('abort', () => {
-              ended = true;
-              reject(signal.reason as Error);
-            }),
-          ),
-      },
-      1,
-    );
-    const [one, two] = [new AbortController(), new AbortController()];
-    const both = [puller.pull('a', one.signal), puller.pull('a', two.signal)].map((work) => work.catch(() => 'ended'));
-    one.abort();
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(ended, false);
-    two.abort();
-    assert.deepEqual(await Promise.all(both), ['ended', 'ended']);
-  });
-});
 
 describe('node-agent/limit', () => {
   it('lets so many work at one time, in order, and goes on after a failure', async () => {
