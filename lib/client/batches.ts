@@ -7,67 +7,74 @@ export const maxOperations = 1000;
 /** Bytes of objects in one Write call, well below the server's limit for a message. */
 export const maxWriteBytes = 8 * 1024 * 1024;
 
-/** Calls under way at once for writes of one sort; what comes meanwhile waits for the next one. */
+/** Calls under way at once for operations of one sort; what comes meanwhile waits for the next one. */
 const maxUnderWay = 2;
-/** Writes of one sort that may wait; more are refused with TooManyRequests. */
+/** Operations of one sort that may wait; more are refused with TooManyRequests. */
 const maxWaiting = 50_000;
 
-type Operation = Messages['WriteOperation'];
 type Result = Messages['WriteResult'];
-type Send = (operations: readonly Operation[], call: WriteOptions) => Promise<readonly Result[]>;
+type Send<O> = (operations: readonly O[], call: WriteOptions) => Promise<readonly Result[]>;
 
 /**
- * Puts single writes that are made at the same time into common calls: a call costs the same with a hundred operations as with one. A write
- * that finds nothing under way goes at once, so nobody waits who is alone.
+ * Puts single reads or writes that are made at the same time into common calls: a call costs the same with a hundred operations as with
+ * one. An operation that finds nothing under way goes at once, so nobody waits who is alone.
  */
-export interface Batches {
+export interface Batches<O> {
   /** Resolves to the operation's own result; rejects when the call that carried it fails. */
-  write(operation: Operation, call: WriteOptions): Promise<Result>;
+  put(operation: O, call: WriteOptions): Promise<Result>;
 }
 
-interface Item {
-  readonly operation: Operation;
+interface Item<O> {
+  readonly operation: O;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
 
-export function newBatches(send: Send): Batches {
-  const lanes = new Map<string, Lane>();
+/** `bytesOf` tells what an operation takes in a call. */
+export function newBatches<O>(send: Send<O>, bytesOf: (operation: O) => number = () => 0): Batches<O> {
+  const lanes = new Map<string, Lane<O>>();
   return {
-    write(operation, call) {
-      // A write that its caller may give up cannot share its call with others.
+    put(operation, call) {
+      // An operation that its caller may give up cannot share its call with others.
       if (call.signal !== undefined) return send([operation], call).then(([result]) => present(result));
       const { timeoutMs, dryRun, fieldValidation } = call;
       const sort = `${timeoutMs} ${dryRun} ${fieldValidation}`;
       let lane = lanes.get(sort);
       if (lane === undefined) {
-        const created = new Lane(
+        const created = new Lane<O>(
           (operations) => send(operations, call),
+          bytesOf,
           () => lanes.delete(sort),
         );
         lanes.set(sort, (lane = created));
       }
-      return lane.write(operation);
+      return lane.put(operation);
     },
   };
 }
 
-/** Writes with the same options. */
-class Lane {
-  readonly #send: (operations: readonly Operation[]) => Promise<readonly Result[]>;
+/** Operations with the same options. */
+class Lane<O> {
+  readonly #send: (operations: readonly O[]) => Promise<readonly Result[]>;
+  readonly #bytesOf: (operation: O) => number;
   readonly #onIdle: () => void;
-  #waiting: Item[] = [];
+  #waiting: Item<O>[] = [];
   #underWay = 0;
   #isDue = false;
 
-  constructor(send: (operations: readonly Operation[]) => Promise<readonly Result[]>, onIdle: () => void) {
+  constructor(
+    send: (operations: readonly O[]) => Promise<readonly Result[]>,
+    bytesOf: (operation: O) => number,
+    onIdle: () => void,
+  ) {
     this.#send = send;
+    this.#bytesOf = bytesOf;
     this.#onIdle = onIdle;
   }
 
-  write(operation: Operation): Promise<Result> {
+  put(operation: O): Promise<Result> {
     if (this.#waiting.length >= maxWaiting) {
-      return Promise.reject(new ApiError('TooManyRequests', `${maxWaiting} writes of this process wait already`));
+      return Promise.reject(new ApiError('TooManyRequests', `${maxWaiting} operations of this process wait already`));
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ operation, resolve, reject });
@@ -95,11 +102,11 @@ class Lane {
     else if (this.#underWay === 0) this.#onIdle();
   }
 
-  #portion(): Item[] {
+  #portion(): Item<O>[] {
     let bytes = 0;
     let count = 0;
     for (const { operation } of this.#waiting) {
-      bytes += operation.json.length;
+      bytes += this.#bytesOf(operation);
       if (count === maxOperations || (count > 0 && bytes > maxWriteBytes)) break;
       count++;
     }
@@ -108,6 +115,6 @@ class Lane {
 }
 
 function present(result: Result | undefined): Result {
-  if (result === undefined) throw new ApiError('InternalError', 'the server answered a write with no result');
+  if (result === undefined) throw new ApiError('InternalError', 'the server left an operation without a result');
   return result;
 }

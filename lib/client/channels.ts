@@ -36,6 +36,7 @@ export interface Channels {
 
 interface Calls {
   readonly Get: { request: Messages['GetRequest']; reply: Messages['ObjectReply'] };
+  readonly GetMany: { request: Messages['GetManyRequest']; reply: Messages['GetManyReply'] };
   readonly Position: { request: Messages['PositionRequest']; reply: Messages['PositionReply'] };
   readonly Write: { request: Messages['WriteRequest']; reply: Messages['WriteReply'] };
   readonly DeleteCollection: {

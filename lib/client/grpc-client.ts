@@ -3,7 +3,7 @@ import type { Messages } from '../api/gen/messages.ts';
 import { makeKey, splitKey, type Key } from '../api/keys.ts';
 import { apiVersionOf, kinds, type Objects, type Resource } from '../api/kinds.ts';
 import type { Binding } from '../api/objects.ts';
-import { ApiError, hasReason } from '../base/errors.ts';
+import { ApiError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { activeTraceparent } from '../base/trace.ts';
 import { newBatches, maxOperations, maxWriteBytes, type Batches } from './batches.ts';
@@ -41,23 +41,31 @@ export function newClient(options: ClientOptions): Client {
 
 class GrpcClient implements Client {
   readonly #channels: Channels;
-  readonly #batches: Batches;
+  readonly #writes: Batches<Operation>;
+  readonly #reads: Batches<Messages['GetRequest']>;
 
   constructor(channels: Channels) {
     this.#channels = channels;
-    this.#batches = newBatches((operations, call) => this.#write(operations, call));
+    this.#writes = newBatches<Operation>(
+      (operations, call) => this.#write(operations, call),
+      ({ json: bytes }) => bytes.length,
+    );
+    this.#reads = newBatches<Messages['GetRequest']>(async (objects, call) => {
+      const { results } = await this.#channels.unary('GetMany', { objects }, call);
+      return sameCount(results, objects.length);
+    });
   }
 
   async get<R extends Resource>(resource: R, key: Key, call: CallOptions = {}): Promise<Objects[R] | undefined> {
     const { namespace = '', name } = splitKey(key);
-    try {
-      const reply = await this.#channels.unary('Get', { resource, namespace, name, subresource: '' }, call);
-      return parse<Objects[R]>(reply.json);
-    } catch (error) {
-      // A NotFound about anything else, such as the resource, is the caller's mistake.
-      if (hasReason(error, 'NotFound') && (error as ApiError).details.name === name) return undefined;
-      throw error;
-    }
+    const outcome = outcomeOf<Objects[R]>(
+      await this.#reads.put({ resource, namespace, name, subresource: '' }, call),
+      call,
+    );
+    if (outcome.ok) return outcome.object;
+    // A NotFound about anything else, such as the resource, is the caller's mistake.
+    if (outcome.reason === 'NotFound' && outcome.details?.name === name) return undefined;
+    throw new ApiError(outcome.reason, outcome.message, outcome.details);
   }
 
   async list<R extends Resource>(
@@ -200,7 +208,7 @@ class GrpcClient implements Client {
   }
 
   async #writeOne<T>(operation: Operation, call: WriteOptions): Promise<T> {
-    const outcome = outcomeOf<T>(await this.#batches.write(operation, call), call);
+    const outcome = outcomeOf<T>(await this.#writes.put(operation, call), call);
     if (outcome.ok) return outcome.object;
     throw new ApiError(outcome.reason, outcome.message, outcome.details);
   }
@@ -215,12 +223,13 @@ class GrpcClient implements Client {
     const { dryRun = false, fieldValidation = '' } = call;
     const request = { operations, dry_run: dryRun, field_validation: fieldValidation };
     const { results } = await this.#channels.unary('Write', request, call);
-    if (results.length === operations.length) return results;
-    throw new ApiError(
-      'InternalError',
-      `the server answered ${operations.length} writes with ${results.length} results`,
-    );
+    return sameCount(results, operations.length);
   }
+}
+
+function sameCount(results: readonly Result[], asked: number): readonly Result[] {
+  if (results.length === asked) return results;
+  throw new ApiError('InternalError', `the server answered ${asked} operations with ${results.length} results`);
 }
 
 /** The operations cut, in order, into calls that the server takes. */

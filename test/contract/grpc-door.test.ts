@@ -81,6 +81,21 @@ describe('gRPC door: our client', () => {
       assert.ok(Number(revision) > fixture.start);
     });
 
+    it('answers each of many reads by itself, in one call or several', async () => {
+      const { api } = fixture;
+      for (const name of ['r1', 'r2']) await api.create('pods', pod(name));
+      const found = await Promise.all(['r1', 'none', 'r2', 'r1'].map((name) => api.get('pods', `default/${name}`)));
+      assert.deepEqual(
+        found.map((object) => object?.metadata.name),
+        ['r1', undefined, 'r2', 'r1'],
+      );
+      const many = await Promise.all(Array.from({ length: 2_500 }, () => api.get('pods', 'default/r1')));
+      assert.ok(many.every((object) => object?.metadata.name === 'r1'));
+      const beside = api.get('pods', 'default/r2');
+      await fails(api.get('nothings' as 'pods', 'default/r1'), 'NotFound', /there is no resource "nothings"/);
+      assert.equal((await beside)?.metadata.name, 'r2');
+    });
+
     it('lists by selection', async () => {
       await fixture.api.createMany('pods', [pod('a', { app: 'x' }), pod('b', { app: 'y' })]);
       await fixture.api.create('namespaces', { metadata: { name: 'other' } });

@@ -21,6 +21,12 @@ export interface Messages {
     readonly json: Uint8Array;
     readonly revision: string;
   };
+  GetManyRequest: {
+    readonly objects: readonly Messages['GetRequest'][];
+  };
+  GetManyReply: {
+    readonly results: readonly Messages['WriteResult'][];
+  };
   Selection: {
     readonly namespace: string;
     readonly label_selector: string;

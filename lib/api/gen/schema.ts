@@ -8,6 +8,8 @@ export const schema: Readonly<Record<string, string>> = {
   Unknown: 'typeMeta 1 inline TypeMeta; raw 2 bytes; contentEncoding 3 string; contentType 4 string',
   GetRequest: 'resource 1 string!; namespace 2 string!; name 3 string!; subresource 4 string!',
   ObjectReply: 'json 1 bytes!; revision 2 string!',
+  GetManyRequest: 'objects 1 list GetRequest!',
+  GetManyReply: 'results 1 list WriteResult!',
   Selection: 'namespace 1 string!; label_selector 2 string!; field_selector 3 string!',
   ListRequest: 'resource 1 string!; selection 2 Selection; limit 3 int64!; continue 4 string!; at_revision 5 string!',
   ListChunk: 'items 1 list bytes!; revision 2 string!; continue 3 string!',

@@ -9,6 +9,7 @@ export interface MethodShape {
 export const services: Readonly<Record<string, Readonly<Record<string, MethodShape>>>> = {
   'troupe.v1.Objects': {
     Get: { request: 'GetRequest', reply: 'ObjectReply' },
+    GetMany: { request: 'GetManyRequest', reply: 'GetManyReply' },
     List: { request: 'ListRequest', reply: 'ListChunk', replyStream: true },
     Watch: { request: 'WatchRequest', reply: 'WatchReply', replyStream: true },
     Position: { request: 'PositionRequest', reply: 'PositionReply' },

@@ -2,11 +2,11 @@ import { encodeMessage } from '../../../lib/api/codec/message.ts';
 import type { Messages } from '../../../lib/api/gen/messages.ts';
 import type { Resource } from '../../../lib/api/kinds.ts';
 import { ApiError, notFound } from '../../../lib/base/errors.ts';
-import type { Paging, Registry, Selection, WatchBatch } from '../registry/registry.ts';
+import type { Paging, Registry, Selection, Served, WatchBatch } from '../registry/registry.ts';
 import type { CallContext, Methods } from './calls.ts';
 import type { FanOut } from './fan-out.ts';
 import { deleteOptions, keyFor, readObject, resourceOf, revisionOf, selectionFor, writeOptions } from './requests.ts';
-import { applyAll } from './write.ts';
+import { applyAll, checkCount, failureOf } from './write.ts';
 
 /** JSON bytes of one List message: well below what clients take by default (4 MiB), well above what a message costs. */
 export const chunkBytes = 1024 * 1024;
@@ -14,15 +14,22 @@ export const chunkBytes = 1024 * 1024;
 /** The generic service: objects of every kind as JSON bytes, which pass through as the registry has them. */
 export function objectsService(registry: Registry, fanOut: FanOut): Methods {
   return {
-    async Get({ resource: named, namespace, name, subresource }: Messages['GetRequest']) {
-      const resource = resourceOf(named);
-      const key = keyFor(resource, namespace, name);
-      if (subresource !== '' && subresource !== 'scale') {
-        throw new ApiError('NotFound', `${named} have no subresource ${JSON.stringify(subresource)}`, { resource });
-      }
-      const served = await (subresource === 'scale' ? registry.scale(resource, key) : registry.get(resource, key));
-      if (served === undefined) throw notFound(resource, name);
-      return { json: served.json, revision: String(served.revision) };
+    async Get(request: Messages['GetRequest']) {
+      const { json, revision } = await read(registry, request);
+      return { json, revision: String(revision) };
+    },
+
+    async GetMany({ objects }: Messages['GetManyRequest']) {
+      checkCount(objects.length);
+      const results = objects.map(async (object): Promise<Messages['WriteResult']> => {
+        try {
+          const { json, revision } = await read(registry, object);
+          return { reason: '', message: '', json, revision: String(revision), warnings: [] };
+        } catch (error) {
+          return failureOf(error);
+        }
+      });
+      return { results: await Promise.all(results) };
     },
 
     async List(request: Messages['ListRequest'], call: CallContext, send: (message: object) => Promise<void>) {
@@ -65,6 +72,20 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
       return { deleted };
     },
   };
+}
+
+async function read(registry: Registry, request: Messages['GetRequest']): Promise<Served> {
+  const { namespace, name, subresource } = request;
+  const resource = resourceOf(request.resource);
+  const key = keyFor(resource, namespace, name);
+  if (subresource !== '' && subresource !== 'scale') {
+    throw new ApiError('NotFound', `${request.resource} have no subresource ${JSON.stringify(subresource)}`, {
+      resource,
+    });
+  }
+  const served = await (subresource === 'scale' ? registry.scale(resource, key) : registry.get(resource, key));
+  if (served === undefined) throw notFound(resource, name);
+  return served;
 }
 
 /** Limit, continuation and revision of a list request. */

@@ -18,12 +18,7 @@ export const maxOperations = 1000;
  * run at once, so that the store can commit them together.
  */
 export function applyAll(registry: Registry, operations: readonly Operation[], options: Options): Promise<Result[]> {
-  if (operations.length > maxOperations) {
-    throw new ApiError(
-      'RequestEntityTooLarge',
-      `${operations.length} operations in one call; at most ${maxOperations} are taken`,
-    );
-  }
+  checkCount(operations.length);
   const last = new Map<string, Promise<Result>>();
   return Promise.all(
     operations.map((operation) => {
@@ -41,6 +36,20 @@ export function applyAll(registry: Registry, operations: readonly Operation[], o
   );
 }
 
+/** A failed operation's answer. */
+export function failureOf(error: unknown): Result {
+  const known = error instanceof ApiError ? error : new ApiError('InternalError', messageOf(error));
+  const details = toStatusDetails(known.details);
+  const json = Buffer.from(Object.keys(details).length === 0 ? '' : JSON.stringify(details));
+  return { reason: known.reason, message: known.message, json, revision: '', warnings: [] };
+}
+
+/** A call takes so many operations. RequestEntityTooLarge with the numbers. */
+export function checkCount(count: number): void {
+  if (count <= maxOperations) return;
+  throw new ApiError('RequestEntityTooLarge', `${count} operations in one call; at most ${maxOperations} are taken`);
+}
+
 async function applyOne(registry: Registry, operation: Operation, options: Options): Promise<Result> {
   try {
     const { written, warnings } = await perform(registry, operation, options);
@@ -52,10 +61,7 @@ async function applyOne(registry: Registry, operation: Operation, options: Optio
       warnings: [...warnings, ...written.warnings],
     };
   } catch (error) {
-    const known = error instanceof ApiError ? error : new ApiError('InternalError', messageOf(error));
-    const details = toStatusDetails(known.details);
-    const json = Buffer.from(Object.keys(details).length === 0 ? '' : JSON.stringify(details));
-    return { reason: known.reason, message: known.message, json, revision: '', warnings: [] };
+    return failureOf(error);
   }
 }
 

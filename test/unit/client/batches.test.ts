@@ -14,7 +14,7 @@ describe('client: batches of single writes', () => {
   /** Calls as they were sent, each to be answered by the test. */
   let calls: { names: string[]; call: WriteOptions; answer: () => void; fail: (error: Error) => void }[];
   const batches = () =>
-    newBatches(
+    newBatches<ReturnType<typeof operation>>(
       (operations, call) =>
         new Promise((resolve, reject) => {
           const names = operations.map((each) => each.name);
@@ -30,11 +30,11 @@ describe('client: batches of single writes', () => {
 
   it('sends a lone write at once, and those of one moment together', async () => {
     const single = batches();
-    const lone = single.write(operation('a'), {});
+    const lone = single.put(operation('a'), {});
     await until(() => calls.length === 1, { what: 'the first call' });
-    const many = ['b', 'c', 'd'].map((name) => single.write(operation(name), {}));
+    const many = ['b', 'c', 'd'].map((name) => single.put(operation(name), {}));
     await until(() => calls.length === 2, { what: 'the second call' });
-    const late = ['e', 'f'].map((name) => single.write(operation(name), {}));
+    const late = ['e', 'f'].map((name) => single.put(operation(name), {}));
     calls[0]?.answer();
     assert.equal((await lone).message, 'a');
     await until(() => calls.length === 3, { what: 'the third call, when one is over' });
@@ -60,7 +60,7 @@ describe('client: batches of single writes', () => {
       { fieldValidation: 'Strict' },
       { signal: new AbortController().signal },
     ];
-    const writes = options.map((call) => single.write(operation('a'), call));
+    const writes = options.map((call) => single.put(operation('a'), call));
     await until(() => calls.length === 5, { what: 'five calls' });
     for (const { answer } of calls) answer();
     await Promise.all(writes);
@@ -68,7 +68,7 @@ describe('client: batches of single writes', () => {
 
   it('cuts what is too much for one call', async () => {
     const single = batches();
-    const writes = Array.from({ length: 2_500 }, (_, index) => single.write(operation(`p-${index}`), {}));
+    const writes = Array.from({ length: 2_500 }, (_, index) => single.put(operation(`p-${index}`), {}));
     for (let index = 0; index < 3; index++) {
       const call = await until(() => calls[index], { what: `call ${index}` });
       call.answer();
@@ -82,11 +82,11 @@ describe('client: batches of single writes', () => {
 
   it('fails all writes of a call that fails, and goes on', async () => {
     const single = batches();
-    const writes = ['a', 'b'].map((name) => single.write(operation(name), {}));
+    const writes = ['a', 'b'].map((name) => single.put(operation(name), {}));
     await until(() => calls.length === 1, { what: 'the call' });
     calls[0]?.fail(new ApiError('ServiceUnavailable', 'gone'));
     for (const each of writes) await assert.rejects(each, /gone/);
-    const next = single.write(operation('c'), {});
+    const next = single.put(operation('c'), {});
     await until(() => calls.length === 2, { what: 'the next call' });
     calls[1]?.answer();
     assert.equal((await next).message, 'c');
