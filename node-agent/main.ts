@@ -6,10 +6,13 @@ import { runService } from '../lib/base/lifecycle.ts';
 import { connectBus } from '../lib/bus/nats-bus.ts';
 import { newClient } from '../lib/client/grpc-client.ts';
 import { newRecorder } from '../lib/controller/events.ts';
-import { newViews } from '../lib/view/views.ts';
+import type { Pod } from '../lib/api/objects.ts';
+import { newView, newViews } from '../lib/view/views.ts';
 import { newAgent } from './agent.ts';
 import { openCgroups } from './cgroups/node-cgroups.ts';
 import { agentOptions } from './config.ts';
+import { disksOfNode, startDiskKeeper } from './disks/disk-keeper.ts';
+import { newDisks } from './disks/disks.ts';
 import { newVethNetwork } from './network/veth-network.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import { parseReserved } from './node/allocatable.ts';
@@ -36,7 +39,10 @@ runService('node-agent', agentOptions, async (context) => {
     ...{ clusterCidr: config.clusterCidr, serviceCidr: config.serviceCidr, owner: `${cluster}/${nodeName}`, log },
     table: config.nftTable === '' ? `troupe_node_${cluster.replace(/[^A-Za-z0-9_]/g, '_')}` : config.nftTable,
   });
-  const storage = newDiskStorage(data, newVolumeDrivers({ hostPaths: parseHostPaths(config.hostPaths) }));
+  const disks = newDisks(data);
+  let podsHere = (): readonly Pod[] => [];
+  const hostPaths = parseHostPaths(config.hostPaths);
+  const storage = newDiskStorage(data, newVolumeDrivers({ hostPaths, nodeName, disks, podsHere: () => podsHere() }));
   if (config.teardown) {
     const cgroups = await openCgroups(await runtime.info(), {
       cluster,
@@ -75,6 +81,10 @@ runService('node-agent', agentOptions, async (context) => {
     { pods: { node: nodeName }, services: {}, nodes: {} },
     { client, bus, cluster, clock, log, meter, signal },
   );
+  podsHere = () => views.pods.list();
+  const shared = { client, clock, log, meter, signal };
+  const volumes = newView('persistentvolumes', { ...shared, bus, cluster, ...disksOfNode(nodeName) });
+  void startDiskKeeper({ ...shared, node: nodeName, volumes, disks, tracer, recorder });
   const synced = views.synced();
   synced.catch(() => undefined); // the agent waits for it; it rejects when the process ends
   let isRunning: () => string | undefined = () => 'the container engine has not answered yet';
@@ -83,11 +93,12 @@ runService('node-agent', agentOptions, async (context) => {
   // The machine's capacity is the engine's to tell, so that the agent waits for it; it does not hold the start back.
   void (async () => {
     const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
+    const disksFolder = disks.folder;
     const reserved = parseReserved(config.systemReserved);
     const thresholds = parseThresholds(config.evictionHard);
     const hostIp = config.nodeIp === '' ? await defaultHostIp() : config.nodeIp;
     const engine = await engineInfo(runtime, { clock, log, signal });
-    const machine = machineOf({ ...options, hostIp, reserved, thresholds }, engine);
+    const machine = { ...machineOf({ ...options, hostIp, reserved, thresholds }, engine), disksFolder };
     const limits = {
       cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000),
       memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { systemClock, type Clock } from './clock.ts';
 import { ConfigError, HelpRequested, parseConfig, type Config, type ConfigTable } from './config.ts';
 import { newLog, type Log } from './log.ts';
@@ -72,6 +73,7 @@ async function run<T extends ConfigTable>(
 ): Promise<void> {
   const log = newLog(name, { level: common.logLevel });
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal); // all that runs in the process listens
   const releases: { readonly name: string; readonly release: () => Promise<void> | void }[] = [];
   let ending: Promise<void> | undefined;
 

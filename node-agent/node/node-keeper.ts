@@ -3,11 +3,11 @@ import { rfc3339Micro, wait, type Clock } from '../../lib/base/clock.ts';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { hasReason, messageOf } from '../../lib/base/errors.ts';
 import type { Log } from '../../lib/base/log.ts';
-import type { Node, NodeStatus } from '../../lib/api/objects.ts';
+import type { Labels, Node, NodeStatus } from '../../lib/api/objects.ts';
 import type { EventBus } from '../../lib/bus/bus.ts';
 import { heartbeatSubject } from '../../lib/bus/subjects.ts';
 import type { Client } from '../../lib/client/client.ts';
-import { nodeLabels, nodeStatus, type Health, type Machine } from './node-status.ts';
+import { nodeAnnotations, nodeLabels, nodeStatus, type Health, type Machine } from './node-status.ts';
 
 /** The Node objects that the process knows. A view of nodes is one. */
 export interface NodeSource {
@@ -105,12 +105,14 @@ export class NodeKeeper {
     let node = this.#failures === 0 ? nodes.get(name) : undefined;
     node ??= await client.get('nodes', name, { signal });
     if (node === undefined) {
-      node = await client.create('nodes', { metadata: { name, labels: nodeLabels(machine) }, spec: {} }, { signal });
+      const metadata = { name, labels: nodeLabels(machine), annotations: nodeAnnotations(machine) };
+      node = await client.create('nodes', { metadata, spec: {} }, { signal });
       log.info({ node: name }, 'registered the node');
     }
     const labels = { ...node.metadata.labels, ...nodeLabels(machine) };
-    if (Object.entries(labels).some(([key, value]) => node?.metadata.labels?.[key] !== value)) {
-      node = await client.update('nodes', { ...node, metadata: { ...node.metadata, labels } }, { signal });
+    const annotations = { ...node.metadata.annotations, ...nodeAnnotations(machine) };
+    if (differs(labels, node.metadata.labels) || differs(annotations, node.metadata.annotations)) {
+      node = await client.update('nodes', { ...node, metadata: { ...node.metadata, labels, annotations } }, { signal });
     }
     const status = nodeStatus(node, machine, health(), clock.now());
     const said =
@@ -199,3 +201,6 @@ export class NodeKeeper {
     }
   }
 }
+
+const differs = (wanted: Labels, has: Labels | undefined): boolean =>
+  Object.entries(wanted).some(([key, value]) => has?.[key] !== value);

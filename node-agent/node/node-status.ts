@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '../../lib/base/clock.ts';
 import { bytesQuantity, milliQuantity } from '../../lib/api/quantity.ts';
 import type { Amounts } from './allocatable.ts';
-import type { Node, NodeCondition, NodeStatus, ResourceList } from '../../lib/api/objects.ts';
+import type { Labels, Node, NodeCondition, NodeStatus, ResourceList } from '../../lib/api/objects.ts';
+import { disksFolderAnnotation } from '../../lib/api/storage.ts';
 import { withCondition } from '../../lib/api/pods.ts';
 
 /** What there is to say of a machine. */
@@ -17,6 +18,8 @@ export interface Machine {
   readonly maxPods: number;
   readonly info: Readonly<Record<string, string>>;
   readonly arch: string;
+  /** Where disks that outlive pods are made; absent: none can be. */
+  readonly disksFolder?: string;
 }
 
 /** How it is doing. Each is undefined when all is well, else says why not. */
@@ -34,6 +37,10 @@ export const nodeLabels = (machine: Machine): Readonly<Record<string, string>> =
   'kubernetes.io/os': 'linux',
   'kubernetes.io/arch': machine.arch,
 });
+
+/** What others must know of the machine; other annotations on the Node stay. */
+export const nodeAnnotations = ({ disksFolder }: Machine): Labels =>
+  disksFolder === undefined ? {} : { [disksFolderAnnotation]: disksFolder };
 
 /**
  * The node's status as its agent asserts it, on top of what the API has. Times move only with what they tell, so that

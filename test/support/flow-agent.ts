@@ -3,8 +3,10 @@ import { silentLog } from '../../lib/base/log.ts';
 import type { Clock } from '../../lib/base/clock.ts';
 import type { EventBus } from '../../lib/bus/bus.ts';
 import type { Client } from '../../lib/client/client.ts';
-import { newViews } from '../../lib/view/views.ts';
+import { newView, newViews } from '../../lib/view/views.ts';
 import { newAgent } from '../../node-agent/agent.ts';
+import { disksOfNode, startDiskKeeper } from '../../node-agent/disks/disk-keeper.ts';
+import { newFakeDisks } from '../../node-agent/disks/disks.ts';
 import { newFakeNetwork } from '../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../node-agent/pod-storage.ts';
@@ -14,6 +16,7 @@ import { newFakeRuntime, type FakeRuntime } from '../../node-agent/runtime/fake-
 export interface FlowMachine {
   readonly runtime: FakeRuntime;
   readonly storage: PodStorage;
+  readonly disks: ReturnType<typeof newFakeDisks>;
 }
 
 export interface FlowAgentOptions {
@@ -42,14 +45,20 @@ const facts = (name: string): Machine => ({
 /** A node whose agent is the real one and whose machine is not: containers in memory, probes that always succeed. */
 export function startFlowAgent(options: FlowAgentOptions): { readonly machine: FlowMachine } {
   const { node, cluster, clock, client, bus, signal, meter } = options;
-  const machine = options.machine ?? { runtime: newFakeRuntime({ clock }), storage: newFakeStorage() };
+  const machine = options.machine ?? {
+    runtime: newFakeRuntime({ clock }),
+    storage: newFakeStorage(),
+    disks: newFakeDisks(),
+  };
   const shared = { client, bus, cluster, clock, log: silentLog, meter, signal };
   const views = newViews({ pods: { node }, services: {}, nodes: {} }, shared);
+  const volumes = newView('persistentvolumes', { ...shared, ...disksOfNode(node) });
+  void startDiskKeeper({ ...shared, node, volumes, disks: machine.disks, tracer: trace.getTracer('flow') });
   newAgent({
     ...{ cluster, clock, client, bus, signal, meter, log: silentLog, tracer: trace.getTracer('flow') },
     ...machine,
     network: newFakeNetwork(),
-    machine: facts(node),
+    machine: { ...facts(node), disksFolder: machine.disks.folder },
     pods: views.pods,
     services: views.services,
     nodes: views.nodes,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createNoopMeter, trace } from '@opentelemetry/api';
 import type { Objects, Resource } from '../../lib/api/kinds.ts';
 import { silentLog } from '../../lib/base/log.ts';
@@ -163,6 +164,11 @@ export class FlowCluster {
     return machine.runtime;
   }
 
+  /** The names of the disks that a node has made; they outlive its agent. */
+  disksOf(node: string): ReadonlySet<string> {
+    return this.#machines.get(node)?.disks.names ?? new Set();
+  }
+
   /** A loop or an agent, by name: gone from one moment to the next. */
   async kill(name: string): Promise<void> {
     const running = this.#running.get(name);
@@ -206,7 +212,9 @@ export class FlowCluster {
   #newRunning(): Running {
     const bus = new MemoryBus(this.broker);
     bus.dropEvery(this.#dropEvery);
-    return { stop: new AbortController(), client: new RegistryClient(this.registry), bus, releases: [] };
+    const stop = new AbortController();
+    setMaxListeners(0, stop.signal); // every view and loop listens
+    return { stop, client: new RegistryClient(this.registry), bus, releases: [] };
   }
 
   #contextOf(name: string, table: ConfigTable, running: Running): ServiceContext<ConfigTable> {

@@ -17,6 +17,8 @@ import { newDiskStorage } from '../../node-agent/pod-storage.ts';
 import { newDockerRuntime } from '../../node-agent/runtime/docker-runtime.ts';
 import type { ContainerRuntime } from '../../node-agent/runtime/runtime.ts';
 import { teardown } from '../../node-agent/teardown.ts';
+import { newDisks } from '../../node-agent/disks/disks.ts';
+import type { VolumeDriver } from '../../node-agent/volumes/driver.ts';
 import { newVolumeDrivers } from '../../node-agent/volumes/drivers.ts';
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
@@ -46,7 +48,7 @@ export class RealNode {
   readonly bus = new MemoryBus(new MemoryBroker());
   readonly told: Told[] = [];
   readonly dataDir = mkdtempSync(join(tmpdir(), 'troupe-node-'));
-  readonly drivers = newVolumeDrivers({ hostPaths: [{ path: tmpdir(), readOnly: false }] });
+  readonly drivers: ReadonlyMap<string, VolumeDriver>;
   readonly hostIp: string;
   readonly nodeName: string;
   agent!: Agent;
@@ -69,6 +71,8 @@ export class RealNode {
     this.#network = options.network;
     this.hostIp = options.hostIp;
     this.nodeName = `real-${options.network}`;
+    const place = { nodeName: this.nodeName, disks: newDisks(this.dataDir), podsHere: () => [] };
+    this.drivers = newVolumeDrivers({ hostPaths: [{ path: tmpdir(), readOnly: false }], ...place });
     this.client = new RegistryClient(registry);
     this.runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'real', node: this.nodeName });
   }
