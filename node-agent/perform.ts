@@ -19,7 +19,7 @@ import { runPostStart } from './post-start.ts';
 import { ConfigRefused, securityOf } from './security/container-security.ts';
 import { scopeOf } from './security/sysctls.ts';
 import { stopContainer } from './stop-container.ts';
-import { VolumeError } from './volumes/driver.ts';
+import { VolumeError, VolumeLost } from './volumes/driver.ts';
 import { prepareVolumes, updateVolumes } from './volumes/volume-steps.ts';
 
 /**
@@ -196,7 +196,7 @@ async function create(
   const { pod } = memory;
   const { container, attempt } = wish;
   const environment = await environmentOf(parts, pod, container, sandbox.ip);
-  const mounts = await parts.storage.mounts(pod, container, attempt);
+  const mounts = await parts.storage.mounts(pod, container, { attempt, environment });
   const security = await securityOf(parts, pod, container);
   const node = { nodeMemoryBytes: parts.node.memoryBytes, cgroupParent: await groupFor(parts, pod) };
   return parts.runtime.create(
@@ -207,6 +207,7 @@ async function create(
 /** What keeps a container from being created, told in the words that people look for. */
 function cannotCreate(parts: AgentParts, memory: PodMemory, container: Container, error: unknown): boolean {
   const { name, image, imagePullPolicy } = container;
+  if (error instanceof VolumeLost) memory.volumesReady = false; // the next look makes it again
   const isMissing = error instanceof RuntimeError && error.code === 'ImageNotFound';
   if (isMissing && imagePullPolicy !== 'Never') {
     memory.images.set(name, 'absent'); // the next look pulls it

@@ -3,8 +3,9 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '../lib/api/objects.ts';
 import type { PodFiles } from './pod-files.ts';
-import type { ContainerSpec } from './runtime/runtime.ts';
-import { VolumeError, type ConfigReader, type VolumeDriver } from './volumes/driver.ts';
+import type { ContainerMount } from './runtime/runtime.ts';
+import { containerMounts } from './volumes/container-mounts.ts';
+import type { ConfigReader, VolumeDriver } from './volumes/driver.ts';
 import { PodVolumes } from './volumes/pod-volumes.ts';
 import { removeOwnFiles } from './volumes/removal.ts';
 
@@ -16,8 +17,12 @@ export interface PodStorage {
   update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<boolean>;
   /** After a restart: whether all of the pod's volumes are as `prepare` left them. Waits for nothing that may be away. */
   isPrepared(pod: Pod): Promise<boolean>;
-  /** The mounts of one container's attempt; makes its message file. */
-  mounts(pod: Pod, container: Container, attempt: number): Promise<ContainerSpec['mounts']>;
+  /** The mounts of one container's attempt; makes its message file. Rejects with VolumeError; VolumeLost: `prepare` is due again. */
+  mounts(
+    pod: Pod,
+    container: Container,
+    start: { readonly attempt: number; readonly environment: readonly string[] },
+  ): Promise<readonly ContainerMount[]>;
   writeFiles(pod: Pod, files: PodFiles): Promise<void>;
   /** What a container left at its terminationMessagePath; at most 4 kB. */
   message(podUid: string, container: string, attempt: number): Promise<string>;
@@ -46,7 +51,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
     },
     update: (pod, config, signal) => volumes.update(pod, config, signal),
     isPrepared: (pod) => volumes.areInPlace(pod),
-    async mounts(pod, container, attempt) {
+    async mounts(pod, container, { attempt, environment }) {
       const { uid } = pod.metadata;
       const message = messagePath(uid, container.name, attempt);
       await mkdir(dirname(message), { recursive: true });
@@ -58,17 +63,14 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
         { source: join(etc(uid), 'resolv.conf'), target: '/etc/resolv.conf', readOnly: false },
         { source: message, target: container.terminationMessagePath, readOnly: false },
       ];
-      for (const mount of container.volumeMounts ?? []) {
-        const made = await volumes.made(uid, mount.name);
-        if (made === undefined)
-          throw new VolumeError(`container "${container.name}" mounts "${mount.name}", which is no volume of the pod`);
-        const source = mount.subPath === undefined || mount.subPath === '' ? made.path : join(made.path, mount.subPath);
-        if (source !== made.path) await mkdir(source, { recursive: true }).catch(() => undefined);
-        list.push({ source, target: mount.mountPath, readOnly: (mount.readOnly ?? false) || made.readOnly === true });
-      }
+      const own = await containerMounts(container, {
+        folder: folder(uid),
+        environment,
+        made: (name) => volumes.inPlace(pod, name),
+      });
       // A mount of the pod's own at the same place wins.
-      const targets = new Set((container.volumeMounts ?? []).map((mount) => mount.mountPath));
-      return list.filter((mount, index) => index >= 4 || !targets.has(mount.target));
+      const targets = new Set(own.map((mount) => mount.target));
+      return [...list.filter((mount) => !targets.has(mount.target)), ...own];
     },
     async writeFiles(pod, files) {
       const path = etc(pod.metadata.uid);

@@ -117,6 +117,7 @@ export interface PodSecurityContext {
   readonly runAsGroup?: number;
   readonly runAsNonRoot?: boolean;
   readonly fsGroup?: number;
+  readonly fsGroupChangePolicy?: 'Always' | 'OnRootMismatch';
   readonly supplementalGroups?: readonly number[];
   readonly seccompProfile?: SecurityProfile;
   readonly appArmorProfile?: SecurityProfile;
@@ -211,6 +212,9 @@ export interface VolumeMount {
   readonly readOnly?: boolean;
   readonly mountPath: string;
   readonly subPath?: string;
+  /** As `subPath`, with `$(VAR)` of the container's variables. */
+  readonly subPathExpr?: string;
+  readonly mountPropagation?: 'None' | 'HostToContainer' | 'Bidirectional';
 }
 
 export interface HttpGetAction {

@@ -49,6 +49,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
         Source: mount.source,
         Target: mount.target,
         ReadOnly: mount.readOnly,
+        ...(mount.propagation === undefined ? {} : { BindOptions: { Propagation: `r${mount.propagation}` as const } }),
       })),
       OomScoreAdj: oomScore < 0 && !context.mayLowerOomScore ? 0 : oomScore,
       ...(spec.cpuShares === undefined ? {} : { CpuShares: spec.cpuShares }),

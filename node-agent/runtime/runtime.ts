@@ -43,6 +43,15 @@ export interface ContainerRuntime {
   info(): Promise<RuntimeInfo>;
 }
 
+export interface ContainerMount {
+  /** A path of the machine that exists. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** What is mounted later below the source is seen inside (`slave`), and what is mounted inside is seen outside too (`shared`). */
+  readonly propagation?: 'slave' | 'shared' | undefined;
+}
+
 export interface ContainerSpec {
   readonly name: string;
   readonly image: string;
@@ -60,7 +69,7 @@ export interface ContainerSpec {
   readonly hostIpc?: boolean;
   /** Sees the processes of the whole pod (needs `sandboxId`). */
   readonly sharedPid?: boolean;
-  readonly mounts: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
+  readonly mounts: readonly ContainerMount[];
   /** CPU shares and CFS quota from millicores; memory limit in bytes. */
   readonly cpuShares?: number;
   /** In each 100 ms. */

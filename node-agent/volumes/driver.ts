@@ -85,6 +85,14 @@ export class VolumeError extends Error {
   }
 }
 
+/** A volume that was prepared has gone: unmounted or removed by another hand, or by the machine's restart. */
+export class VolumeLost extends VolumeError {
+  constructor(message: string) {
+    super(message);
+    this.name = 'VolumeLost';
+  }
+}
+
 /** The kind of a volume: the field that names its source. */
 export const kindOf = (volume: Volume): string =>
   Object.entries(volume).find(([field, source]) => field !== 'name' && source !== undefined)?.[0] ?? 'unknown';

@@ -8,6 +8,8 @@ export interface Mount {
   readonly type: string;
   /** What is mounted: a device, or `server:/path`. */
   readonly source: string;
+  /** Mounts made below it are seen by its peers: other name spaces, and copies of it. */
+  readonly shared: boolean;
 }
 
 /** Every mount that this process sees, in the order in which they were made. */
@@ -25,6 +27,7 @@ export function parseMountInfo(text: string): readonly Mount[] {
         path: unescaped(fields[4] ?? ''),
         type: fields[separator + 1] ?? '',
         source: unescaped(fields[separator + 2] ?? ''),
+        shared: fields.slice(6, separator).some((field) => field.startsWith('shared:')),
       },
     ];
   });
@@ -47,6 +50,15 @@ export async function mountsAt(path: string): Promise<readonly Mount[]> {
 
 export async function isMounted(path: string): Promise<boolean> {
   return (await mountTable()).some((mount) => mount.path === path);
+}
+
+/** Makes a folder, or the mount on it, one whose mounts spread to whoever shares it. A second call changes nothing. */
+export async function shareMount(path: string): Promise<void> {
+  const found = (await mountTable()).filter((one) => one.path === path).at(-1);
+  if (found?.shared === true) return;
+  if (found === undefined) await mount(path, { source: path });
+  const { exitCode, stderr } = await runCommand('mount', ['-c', '--make-shared', path]);
+  if (exitCode !== 0) throw new VolumeError(`${path} cannot be made a shared mount: ${lastLine(stderr)}`);
 }
 
 export interface MountOptions {

@@ -9,6 +9,7 @@ import {
   type PreparedVolume,
   type VolumeDriver,
   type VolumePlace,
+  VolumeLost,
 } from './driver.ts';
 import { removeTree } from './removal.ts';
 
@@ -65,14 +66,20 @@ export class PodVolumes {
     return outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value);
   }
 
-  /** What containers mount for a volume; undefined until it is prepared. */
-  async made(podUid: string, name: string): Promise<PreparedVolume | undefined> {
-    return (await this.#read(this.#place(podUid, name)))?.made;
+  /** What containers mount for a volume; undefined where the pod has none of that name. Rejects with VolumeLost when it is not there (any more). */
+  async inPlace(pod: Pod, name: string): Promise<PreparedVolume | undefined> {
+    const wanted = this.#wanted(pod).find(({ volume }) => volume.name === name);
+    if (wanted === undefined) return undefined;
+    const record = await this.#read(wanted);
+    const driver = this.#drivers.get(record?.kind ?? '');
+    if (record?.made !== undefined && (await driver?.isInPlace(wanted, record.made)) === true) return record.made;
+    throw new VolumeLost(`volume "${name}" is not there any more`);
   }
 
   /** Ends all volumes that are found on disk. Tries all, then rejects with the first failure. */
   async release(podUid: string): Promise<void> {
     const folder = this.#folderOf(podUid);
+    await removeTree(join(folder, 'subpaths')); // parts of volumes, mounted
     const names = new Set([
       ...(await list(join(folder, 'volumes'))),
       ...(await list(join(folder, 'records'))).flatMap((file) => (file.endsWith('.json') ? [file.slice(0, -5)] : [])),

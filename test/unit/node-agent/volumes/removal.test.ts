@@ -24,9 +24,9 @@ describe('node-agent/volumes/mounts', () => {
       '',
     ].join('\n');
     assert.deepEqual(parseMountInfo(text), [
-      { path: '/', type: 'ext4', source: '/dev/vda' },
-      { path: '/data/a b', type: 'tmpfs', source: 'tmpfs' },
-      { path: '/data/n', type: 'nfs4', source: 'files:/export/of all' },
+      { path: '/', type: 'ext4', source: '/dev/vda', shared: false },
+      { path: '/data/a b', type: 'tmpfs', source: 'tmpfs', shared: true },
+      { path: '/data/n', type: 'nfs4', source: 'files:/export/of all', shared: false },
     ]);
   });
 });
