@@ -34,6 +34,7 @@ import type { PodInSight } from './stats/sampler.ts';
 import { steadyClock } from './steady-time.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 import { FollowedConfig } from './volumes/followed-config.ts';
+import { watchSizes } from './volumes/size-watch.ts';
 
 /** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
 export interface AgentOptions {
@@ -213,6 +214,11 @@ class RunningAgent implements Agent {
       await this.#takeRange();
       this.#peersChanged();
       void this.#relistNowAndThen();
+      void watchSizes({
+        ...{ pods: () => pods.list(), clock: this.#options.clock, log, signal },
+        usage: (uid, volume) => this.#options.storage.usage(uid, volume),
+        evict: (uid, order) => this.evict(uid, order),
+      });
     } catch (error) {
       if (!signal.aborted) log.error({ error }, 'the agent cannot go on');
     }

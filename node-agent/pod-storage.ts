@@ -6,6 +6,7 @@ import type { PodFiles } from './pod-files.ts';
 import type { ContainerMount } from './runtime/runtime.ts';
 import { containerMounts } from './volumes/container-mounts.ts';
 import type { ConfigReader, VolumeDriver } from './volumes/driver.ts';
+import { diskUsage } from './volumes/disk-usage.ts';
 import { PodVolumes } from './volumes/pod-volumes.ts';
 import { removeOwnFiles } from './volumes/removal.ts';
 
@@ -26,6 +27,8 @@ export interface PodStorage {
   writeFiles(pod: Pod, files: PodFiles): Promise<void>;
   /** What a container left at its terminationMessagePath; at most 4 kB. */
   message(podUid: string, container: string, attempt: number): Promise<string>;
+  /** The bytes that a volume in the pod's folder takes on disk; undefined where that cannot be told now. */
+  usage(podUid: string, volume: string): Promise<number | undefined>;
   /** Removes all of it. */
   remove(podUid: string): Promise<void>;
   /** The pods that have a folder. */
@@ -85,6 +88,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       const text = await readFile(messagePath(podUid, container, attempt)).catch(() => Buffer.alloc(0));
       return text.subarray(0, maxMessageBytes).toString('utf8');
     },
+    usage: (podUid, volume) => diskUsage(join(folder(podUid), 'volumes', volume)),
     async remove(podUid) {
       await volumes.release(podUid);
       await removeOwnFiles(folder(podUid));
@@ -102,6 +106,7 @@ export function newFakeStorage(): PodStorage {
     mounts: async () => [],
     writeFiles: async () => undefined,
     message: async () => '',
+    usage: async () => undefined,
     remove: async () => undefined,
     list: async () => [],
   };

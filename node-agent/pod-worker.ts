@@ -263,7 +263,7 @@ export class PodWorker implements StatusEntry {
     const wake = (): void => {
       this.wake();
     };
-    return steps.run(async () => {
+    const work = async (): Promise<boolean> => {
       const beganMs = clock.monotonic();
       const traceparent = this.pod.metadata.annotations?.[traceAnnotation];
       const attributes = { 'troupe.pod': this.key, 'troupe.action': action.type };
@@ -279,7 +279,9 @@ export class PodWorker implements StatusEntry {
       } finally {
         metrics.actionSeconds.record((clock.monotonic() - beganMs) / 1000, { type: action.type });
       }
-    });
+    };
+    // Volumes ask nothing of the engine, and a file server that is slow must hold up its own pods only.
+    return action.type === 'prepareVolumes' || action.type === 'removeVolumes' ? work() : steps.run(work);
   }
 
   #failed(error: unknown): void {

@@ -6,6 +6,7 @@ import { canReach, claimKeysOf, isBoundClaim, isOwnedBy, isProvisioned } from '.
 import type { Disks } from '../disks/disks.ts';
 import { driverFor, VolumeError, type PreparedVolume, type VolumeDriver, type VolumeRequest } from './driver.ts';
 import { isMounted } from './mounts.ts';
+import { giveToGroup } from './ownership.ts';
 
 export interface ClaimOptions {
   readonly nodeName: string;
@@ -32,6 +33,9 @@ export function newClaimDriver({ nodeName, disks, drivers, podsHere }: ClaimOpti
     await checkPlace(request, disk, about);
     checkAlone(pod, claim, about, podsHere());
     const made = await source(request, disk, about);
+    const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext;
+    // What the node itself keeps; a file server has owners of its own, and the machine's tree is its operator's.
+    if (fsGroup !== undefined && isProvisioned(disk)) await giveToGroup(made.path, fsGroup, fsGroupChangePolicy);
     return volume.persistentVolumeClaim?.readOnly === true ? { ...made, readOnly: true } : made;
   }
 

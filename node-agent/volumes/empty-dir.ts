@@ -16,7 +16,11 @@ export const emptyDirDriver: VolumeDriver = {
     await mkdir(folder, { recursive: true });
     const { sizeLimit } = volume.emptyDir ?? {};
     if (isInMemory(volume) && !(await isMounted(folder)))
-      await mountMemory(folder, 0o777, sizeLimit === undefined ? undefined : unitsOf(sizeLimit));
+      await mountMemory(
+        folder,
+        0o777,
+        sizeLimit === undefined || unitsOf(sizeLimit) === 0 ? undefined : unitsOf(sizeLimit),
+      );
     await openTo(folder, pod);
     return { path: folder };
   },

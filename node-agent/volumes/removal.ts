@@ -12,10 +12,10 @@ const removeMs = 10 * 60_000;
  * where the first ended.
  */
 export async function removeTree(path: string): Promise<void> {
-  if ((await lstat(path).catch(() => undefined)) === undefined) return;
-  await unmountAll(path);
+  await unmountAll(path); // before anything is asked of the path: a dead file server would not answer
   const left = await mountsAt(path);
   if (left.length > 0) throw new VolumeError(`${path} is not removed: ${left[0]?.path ?? ''} is still mounted`);
+  if ((await lstat(path).catch(() => undefined)) === undefined) return;
   const { exitCode, stderr } = await runCommand('rm', ['-rf', '--one-file-system', '--', path], {
     timeoutMs: removeMs,
   });

@@ -20,6 +20,7 @@ import { teardown } from '../../node-agent/teardown.ts';
 import { newDisks } from '../../node-agent/disks/disks.ts';
 import type { VolumeDriver } from '../../node-agent/volumes/driver.ts';
 import { newVolumeDrivers } from '../../node-agent/volumes/drivers.ts';
+import { parseHostPaths } from '../../node-agent/volumes/host-path.ts';
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
 import { importBusybox, startDockerEngine, type DockerEngine } from './docker-engine.ts';
@@ -72,7 +73,7 @@ export class RealNode {
     this.hostIp = options.hostIp;
     this.nodeName = `real-${options.network}`;
     const place = { nodeName: this.nodeName, disks: newDisks(this.dataDir), podsHere: () => [] };
-    this.drivers = newVolumeDrivers({ hostPaths: [{ path: tmpdir(), readOnly: false }], ...place });
+    this.drivers = newVolumeDrivers({ hostPaths: parseHostPaths(`${tmpdir()},/dev/null,/usr/share:ro`), ...place });
     this.client = new RegistryClient(registry);
     this.runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'real', node: this.nodeName });
   }
