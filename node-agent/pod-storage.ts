@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises';
 import { mkdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '../lib/api/objects.ts';
@@ -85,8 +85,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       ]);
     },
     async message(podUid, container, attempt) {
-      const text = await readFile(messagePath(podUid, container, attempt)).catch(() => Buffer.alloc(0));
-      return text.subarray(0, maxMessageBytes).toString('utf8');
+      return lastText(messagePath(podUid, container, attempt), maxMessageBytes).catch(() => '');
     },
     usage: (podUid, volume) => diskUsage(join(folder(podUid), 'volumes', volume)),
     async remove(podUid) {
@@ -95,6 +94,20 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
     },
     list: () => readdir(root).catch(() => []),
   };
+}
+
+/** The end of a file, however large it is, without what the cut has left of a character. */
+async function lastText(path: string, maxBytes: number): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const bytes = Buffer.alloc(Math.min(size, maxBytes));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, Math.max(0, size - bytes.length));
+    const text = bytes.subarray(0, bytesRead).toString('utf8');
+    return size > maxBytes ? text.replace(/^\uFFFD+/, '') : text;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Storage that keeps nothing: for pods whose containers are not real. */

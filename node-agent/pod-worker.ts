@@ -55,6 +55,7 @@ export class PodWorker implements StatusEntry {
   #admitted = false;
   #cancelTimer: (() => void) | undefined;
   #cancelFirst: (() => void) | undefined;
+  #toldFirst = false;
   readonly #told = new Set<string>();
 
   constructor(parts: AgentParts, pod: Pod, onOver: (uid: string) => void) {
@@ -170,7 +171,12 @@ export class PodWorker implements StatusEntry {
     return this.#memory.gone ? undefined : this.#memory.pod;
   }
   status(on: Pod): PodStatus {
-    return podStatus({ ...this.#state(), pod: on }, this.#parts.clock.now(), this.#parts.wall());
+    const state = this.#state();
+    // An end is told with its message or not yet: this may be called between the death and the look at what it left.
+    const containers = state.containers.map((each) =>
+      each.is.state !== 'exited' || state.messages.has(each.is.id) ? each : stillRunning(each),
+    );
+    return podStatus({ ...state, containers, pod: on }, this.#parts.clock.now(), this.#parts.wall());
   }
   written(pod: Pod | undefined): void {
     if (pod === undefined) {
@@ -406,7 +412,9 @@ export class PodWorker implements StatusEntry {
   #tellStatus(state: PodState): void {
     const { clock, statuses, metrics } = this.#parts;
     if (this.#isStarting(state)) {
+      if (this.#toldFirst) return statuses.put(this);
       this.#cancelFirst ??= clock.after(firstStatusMs, () => {
+        this.#toldFirst = true;
         if (!this.#memory.gone) statuses.put(this);
       });
       return;
@@ -461,4 +469,9 @@ export class PodWorker implements StatusEntry {
     this.#told.add(what);
     this.#parts.telling.event(podReference(this.pod, container), 'Warning', 'BackOff', message);
   }
+}
+
+function stillRunning(container: PodContainer): PodContainer {
+  const { exitCode: _, finishedAtMs: __, error: ___, oomKilled: ____, ...is } = container.is;
+  return { ...container, is: { ...is, state: 'running' } };
 }

@@ -75,10 +75,8 @@ function phaseOf(state: PodState, nowMs: number): PodPhase {
   const outcome = isPastDeadline(state, nowMs) ? 'Failed' : outcomeOf(state, nowMs);
   if (outcome !== undefined && isQuiet) return outcome;
   if (state.pod.status.phase === 'Running') return 'Running'; // never back: "pending" is only before the first start
-  const started = state.pod.spec.containers.every(
-    ({ name }) =>
-      hasRun(knownStatus(state.pod, name)) ||
-      state.containers.some((candidate) => candidate.name === name && candidate.is.startedAtMs !== undefined),
+  const started = state.pod.spec.containers.every((container) =>
+    state.containers.some((candidate) => candidate.name === container.name && candidate.is.startedAtMs !== undefined),
   );
   return started ? 'Running' : 'Pending';
 }
@@ -115,7 +113,7 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
   const lastState = before ?? (last !== undefined && Object.keys(last).length > 0 ? last : undefined);
   const isSame = known?.containerID === containerId(current);
   // A pod that ends is probed no more: what was so last stays so.
-  const wasReady = state.endingSinceMs !== undefined && isSame ? known.ready : true;
+  const wasReady = container.readinessProbe === undefined || (isSame && known.ready);
   const verdictReady = state.probes.get(current.is.id)?.ready ?? wasReady;
   const started = hasStarted(state, current);
   return {
@@ -186,6 +184,7 @@ function withoutContainer(
     imageID: known?.imageID ?? '',
     started: false,
     ...lastStateOf(known, wallMs),
+    ...(hasRun(known) ? { containerID: known.containerID } : {}), // that it ran is not forgotten
   };
   const setback = state.setbacks.get(container.name) ?? state.setbacks.get('');
   const isApp = state.pod.spec.containers.includes(container);

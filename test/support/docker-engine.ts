@@ -83,6 +83,26 @@ export async function importBusybox(docker: Docker, name = 'troupe-test/busybox:
   return name;
 }
 
+/** `troupe-test/perl:1`: this machine's perl with the libraries it needs, beside the commands of busybox. For what takes system calls. */
+export async function importPerl(docker: Docker, name = 'troupe-test/perl:1'): Promise<string> {
+  const program = execFileSync('sh', ['-c', 'readlink -f "$(command -v perl)"']).toString().trim();
+  const libraries = [
+    ...execFileSync('ldd', [program])
+      .toString()
+      .matchAll(/(\/\S+) \(0x/g),
+  ].map(([, path]) => path ?? '');
+  const busybox = readFileSync(execFileSync('sh', ['-c', 'command -v busybox']).toString().trim());
+  const pack = tar.pack();
+  pack.entry({ name: 'usr/bin/perl', mode: 0o755 }, readFileSync(program));
+  for (const path of libraries) pack.entry({ name: path.slice(1), mode: 0o755 }, readFileSync(path));
+  pack.entry({ name: 'bin/busybox', mode: 0o755 }, busybox);
+  for (const applet of ['sh', 'sleep', 'cat', 'echo'])
+    pack.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox' });
+  pack.finalize();
+  await importImage(docker, Readable.from(pack), name);
+  return name;
+}
+
 /** Ends what an engine left behind (containerd, shims and their containers), unmounts, removes. By folder: nobody else's. */
 function cleanUp(dataDir: string): void {
   const runDir = engineRunDir(dataDir);

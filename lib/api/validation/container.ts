@@ -1,15 +1,14 @@
-import { asText, isAbsent, listAt, numberAt, objectAt, objectsAt, textAt, type Json } from '../json.ts';
+import { asText, isAbsent, numberAt, objectAt, objectsAt, textAt, type Json } from '../json.ts';
 import { dnsLabel, portName, portNumber } from '../names.ts';
 import { parseIp } from '../net.ts';
 import { validateResources } from './amounts.ts';
 import { validateEnv, validateEnvFrom } from './environment.ts';
 import { ipRule, type Findings, type Seen } from './findings.ts';
 import { validateLifecycle, validateProbes, type Role } from './probes.ts';
+import { validateSecurity } from './security.ts';
 import { validateMounts } from './volumes.ts';
 
 export const protocols = ['TCP', 'UDP', 'SCTP'];
-/** The largest uid and gid. */
-const maxId = 2_147_483_647;
 
 /** What the containers of one pod must agree on. */
 export interface ContainerScope {
@@ -89,17 +88,4 @@ function validateHostPort(found: Findings, field: string, port: Json, scope: Con
 export function checkPort(found: Findings, field: string, port: number): void {
   const wrong = portNumber(port);
   if (wrong !== undefined) found.invalid(field, port, wrong);
-}
-
-function validateSecurity(found: Findings, field: string, context: Json): void {
-  validateIds(found, field, context);
-  if (context['privileged'] === true && context['allowPrivilegeEscalation'] === false)
-    found.invalid(`${field}.allowPrivilegeEscalation`, false, 'cannot be false when `privileged` is true');
-}
-
-export function validateIds(found: Findings, field: string, context: Json): void {
-  for (const id of ['runAsUser', 'runAsGroup', 'fsGroup']) found.range(`${field}.${id}`, context[id], 0, maxId);
-  listAt(context, 'supplementalGroups').forEach((group, index) =>
-    found.range(`${field}.supplementalGroups[${index}]`, group, 0, maxId),
-  );
 }

@@ -1,9 +1,10 @@
 import { isAbsent, isObject, listAt, numberAt, objectAt, objectsAt, textAt, type Json } from '../json.ts';
 import { dnsLabel, dnsSubdomain, labelValue, qualifiedName } from '../names.ts';
 import { parseIp } from '../net.ts';
-import { validateContainer, validateIds, type ContainerScope } from './container.ts';
+import { validateContainer, type ContainerScope } from './container.ts';
 import { ipRule, Seen, type Findings } from './findings.ts';
 import { validateLabels } from './metadata.ts';
+import { validatePodSecurity, validateReadinessGates } from './security.ts';
 import { validateVolumes } from './volumes.ts';
 
 const maxInt32 = 2 ** 31 - 1;
@@ -37,7 +38,8 @@ export function validatePodSpec(found: Findings, field: string, spec: Json): voi
   });
   if (spec['shareProcessNamespace'] === true && spec['hostPID'] === true)
     found.invalid(`${field}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled');
-  validatePodSecurity(found, `${field}.securityContext`, objectAt(spec, 'securityContext'));
+  validatePodSecurity(found, `${field}.securityContext`, spec);
+  validateReadinessGates(found, `${field}.readinessGates`, objectsAt(spec, 'readinessGates'));
   validateTolerations(found, `${field}.tolerations`, objectsAt(spec, 'tolerations'));
   validateHostAliases(found, `${field}.hostAliases`, objectsAt(spec, 'hostAliases'));
   validateDns(found, field, spec);
@@ -54,19 +56,6 @@ function validateContainers(found: Findings, field: string, spec: Json, scope: C
     validateContainer(found, `${field}.initContainers[${index}]`, container, own);
   });
   containers.forEach((container, index) => validateContainer(found, `${field}.containers[${index}]`, container, scope));
-}
-
-function validatePodSecurity(found: Findings, field: string, context: Json): void {
-  validateIds(found, field, context);
-  const names = new Seen();
-  objectsAt(context, 'sysctls').forEach((sysctl, index) => {
-    const name = textAt(sysctl, 'name');
-    const at = `${field}.sysctls[${index}].name`;
-    if (name === '') found.required(at);
-    else if (name.length > 253 || !/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/.test(name))
-      found.invalid(at, name, 'must be a sysctl name of at most 253 characters, such as net.core.somaxconn');
-    else if (names.again(name)) found.duplicate(at, name);
-  });
 }
 
 export function validateTolerations(found: Findings, field: string, tolerations: readonly Json[]): void {

@@ -3,9 +3,11 @@ import { parseIp } from '../net.ts';
 import { ipRule, type Findings } from './findings.ts';
 import { immutable, validateAnnotations, validateLabels } from './metadata.ts';
 import { validatePodSpec } from './pod-spec.ts';
+import { validateRestartBackoff } from './restart-backoff.ts';
 import { validateConditions } from './conditions.ts';
 
 export function validatePod(found: Findings, pod: Json): void {
+  validateRestartBackoff(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
   if (!isObject(pod['spec'])) return found.required('spec');
   validatePodSpec(found, 'spec', pod['spec']);
 }
@@ -16,6 +18,7 @@ export function validateTemplate(found: Findings, field: string, template: unkno
   const metadata = objectAt(template, 'metadata');
   validateLabels(found, `${field}.metadata.labels`, metadata['labels']);
   validateAnnotations(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateRestartBackoff(found, `${field}.metadata.annotations`, metadata['annotations']);
   if (isObject(template['spec'])) validatePodSpec(found, `${field}.spec`, template['spec']);
   else found.required(`${field}.spec`);
 }
