@@ -1,4 +1,4 @@
-import { isObject, type Json } from '../json.ts';
+import { isObject } from '../json.ts';
 import { backoffInitialAnnotation, backoffMaxAnnotation, backoffMsOf, backoffRule } from '../restart-backoff.ts';
 import type { Findings } from './findings.ts';
 
@@ -6,7 +6,7 @@ import type { Findings } from './findings.ts';
 export function validateRestartBackoff(found: Findings, field: string, annotations: unknown): void {
   if (!isObject(annotations)) return;
   const read = (name: string): number | undefined => {
-    const text = (annotations)[name];
+    const text = annotations[name];
     if (typeof text !== 'string') return undefined;
     const ms = backoffMsOf(text);
     if (ms === undefined) found.invalid(`${field}[${name}]`, text, backoffRule);

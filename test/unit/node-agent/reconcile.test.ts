@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { ContainerState, ContainerStatus, Pod, PodSpec } from '../../../lib/api/objects.ts';
 import type { ContainerKind, PodContainer } from '../../../node-agent/labels.ts';
-import { defaultBackoff, restartDelayMs } from '../../../lib/api/restart-backoff.ts';
 import type { PodState, StopReason } from '../../../node-agent/plan.ts';
 import { reconcile, type Action } from '../../../node-agent/reconcile.ts';
 import { podStatus } from '../../../node-agent/status.ts';
@@ -349,13 +348,6 @@ describe('node-agent/reconcile', () => {
     const given = state({ ...deleted, containers: [running], stopping });
     assert.deepEqual(reconcile(given, epochMs + 1_000), { actions: [], wakeAtMs: epochMs + 30_000 });
     assert.deepEqual(decided(given, epochMs + 30_000), ['kill main#0']);
-  });
-
-  it('waits 0, 10, 20, 40 … at most 300 s between crashes', () => {
-    assert.deepEqual(
-      [0, 1, 2, 3, 4, 5, 6, 50].map((n) => restartDelayMs(defaultBackoff, n) / 1000),
-      [0, 10, 20, 40, 80, 160, 300, 300],
-    );
   });
 
   it('brings a pod from any start to what was asked for, and then rests', () => {

@@ -1,6 +1,6 @@
 import type { Json } from '../../../../lib/api/json.ts';
 import { validateStatusUpdate, validateUpdate } from '../../../../lib/api/validation/index.ts';
-import { aContainer, aPod } from '../../../support/builders.ts';
+import { aContainer, anRc, aPod } from '../../../support/builders.ts';
 import { changed } from '../../../support/changed.ts';
 import { expectCauses, rows, short, type Row } from './rows.ts';
 
@@ -95,6 +95,97 @@ describe('api/validation: pod', () => {
     [{ 'spec.dnsConfig': { options: [{ value: '1' }] } }, 'spec.dnsConfig.options[0].name', 'Required'],
   ]);
 
+  const inSecurity = (
+    list: readonly (readonly [value: object, below?: string, message?: string])[],
+    more: Json = {},
+  ): readonly Row[] =>
+    list.map(
+      ([value, below, message]) =>
+        [
+          { ...more, 'spec.securityContext': value },
+          below === undefined ? undefined : `spec.securityContext.${below}`,
+          message,
+        ] as Row,
+    );
+  const sysctl = (name: string): object => ({ sysctls: [{ name, value: '1' }] });
+
+  describe('securityContext of the pod', () => {
+    rows('pods', aPod(), [
+      ...inSecurity([
+        [{ seccompProfile: { type: 'RuntimeDefault' }, appArmorProfile: { type: 'Unconfined' } }],
+        [{ seccompProfile: { type: 'Localhost', localhostProfile: 'a/b.json' } }],
+        [{ seccompProfile: {} }, 'seccompProfile.type', 'Required value'],
+        [{ seccompProfile: { type: 'Mine' } }, 'seccompProfile.type', 'Unsupported value'],
+        [{ seccompProfile: { type: 'Localhost' } }, 'seccompProfile.localhostProfile', 'must be set'],
+        [
+          { seccompProfile: { type: 'Localhost', localhostProfile: '../b' } },
+          'seccompProfile.localhostProfile',
+          "without '..'",
+        ],
+        [
+          { seccompProfile: { type: 'Localhost', localhostProfile: '/b' } },
+          'seccompProfile.localhostProfile',
+          'must be a path below',
+        ],
+        [
+          { appArmorProfile: { type: 'Unconfined', localhostProfile: 'b' } },
+          'appArmorProfile.localhostProfile',
+          'can only be set when the type is Localhost',
+        ],
+        [{ fsGroupChangePolicy: 'OnRootMismatch', supplementalGroupsPolicy: 'Merge' }],
+        [{ fsGroupChangePolicy: 'Never' }, 'fsGroupChangePolicy', 'Unsupported value'],
+        [{ supplementalGroupsPolicy: 'Never' }, 'supplementalGroupsPolicy', 'Unsupported value'],
+        [
+          {
+            sysctls: [
+              { name: 'net/a', value: '1' },
+              { name: 'net.a', value: '1' },
+            ],
+          },
+          'sysctls[1].name',
+          'Duplicate',
+        ],
+      ]),
+      ...inSecurity(
+        [[sysctl('net.ipv4.tcp_rmem'), 'sysctls[0].name', '`hostNetwork` is true'], [sysctl('kernel.sem')]],
+        {
+          'spec.hostNetwork': true,
+        },
+      ),
+      ...inSecurity(
+        [[sysctl('kernel.shmmax'), 'sysctls[0].name', '`hostIPC` is true'], [sysctl('net.ipv4.tcp_rmem')]],
+        {
+          'spec.hostIPC': true,
+        },
+      ),
+    ]);
+  });
+
+  describe('readiness gates and restart back-off', () => {
+    const initial = 'troupe.dev/restart-backoff-initial';
+    const max = 'troupe.dev/restart-backoff-max';
+    const annotated = (annotations: object): Json => ({ 'metadata.annotations': annotations });
+    rows('pods', aPod(), [
+      [{ 'spec.readinessGates': [{ conditionType: 'example.com/traffic' }] }],
+      [{ 'spec.readinessGates': [{}] }, 'spec.readinessGates[0].conditionType', 'Required value'],
+      [{ 'spec.readinessGates': [{ conditionType: 'a b' }] }, 'spec.readinessGates[0].conditionType', 'name'],
+      [annotated({ [initial]: '1s', [max]: '1m' })],
+      [annotated({ [initial]: '100ms' })],
+      [annotated({ [max]: '1h' })],
+      [annotated({ [initial]: '99ms' }), `metadata.annotations[${initial}]`, 'from 100ms to 1h'],
+      [annotated({ [initial]: '1.5s' }), `metadata.annotations[${initial}]`, 'Invalid value: "1.5s"'],
+      [annotated({ [max]: '61m' }), `metadata.annotations[${max}]`, 'from 100ms to 1h'],
+      [annotated({ [initial]: '10s', [max]: '5s' }), `metadata.annotations[${max}]`, 'must not be shorter than'],
+    ]);
+    rows('replicationcontrollers', anRc(), [
+      [
+        { 'spec.template.metadata.annotations': { [initial]: 'soon' } },
+        `spec.template.metadata.annotations[${initial}]`,
+        'must be a duration',
+      ],
+    ]);
+  });
+
   describe('container', () => {
     rows('pods', aPod(), [
       ...inContainer('name', [
@@ -116,6 +207,15 @@ describe('api/validation: pod', () => {
         [{ privileged: true }],
         [{ privileged: true, allowPrivilegeEscalation: false }, '.allowPrivilegeEscalation', 'cannot be false'],
         [{ runAsGroup: -1 }, '.runAsGroup', 'between 0'],
+        [{ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }],
+        [
+          { allowPrivilegeEscalation: false, capabilities: { add: ['CAP_SYS_ADMIN'] } },
+          '.allowPrivilegeEscalation',
+          '`capabilities.add` has SYS_ADMIN',
+        ],
+        [{ procMount: 'Unmasked' }],
+        [{ procMount: 'Some' }, '.procMount', 'Unsupported value'],
+        [{ seccompProfile: { type: 'Localhost' } }, '.seccompProfile.localhostProfile', 'must be set'],
       ]),
     ]);
   });
