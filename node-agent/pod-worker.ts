@@ -471,7 +471,8 @@ export class PodWorker implements StatusEntry {
   }
 }
 
-function stillRunning(container: PodContainer): PodContainer {
+function stillRunning({ at, ...container }: PodContainer): PodContainer {
   const { exitCode: _, finishedAtMs: __, error: ___, oomKilled: ____, ...is } = container.is;
-  return { ...container, is: { ...is, state: 'running' } };
+  const { endedMs: _____, ...since } = at ?? {};
+  return { ...container, ...(at === undefined ? {} : { at: since }), is: { ...is, state: 'running' } };
 }

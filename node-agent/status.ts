@@ -164,6 +164,9 @@ function stateOf(
     return { now: { waiting: { reason: 'CrashLoopBackOff', message } }, before: was };
   }
   if (plan.step === 'setback') return { now: { waiting: waitingFor(plan.setback, at.nowMs) }, before: was };
+  // What we ended ourselves to start it anew never looks as if it were over, whatever its exit code and the restart policy.
+  if (plan.step !== 'done' && state.stopped.has(current.is.id))
+    return { now: { waiting: { reason: 'ContainerCreating' } }, before: was };
   return { now: was };
 }
 

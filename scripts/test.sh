@@ -13,6 +13,8 @@ need busybox busybox-static 'test images'
 need dig dnsutils 'asks the DNS service as a user would'
 need docker-registry docker-registry 'a real registry to pull from'
 need htpasswd apache2-utils 'its users'
+need openssl openssl 'certificates for the HTTPS probes of a test'
+need perl perl-base 'programs that take system calls, in test images'
 install_missing
 install_npm_packages || exit 1
 node scripts/build.mjs || exit 1
