@@ -471,8 +471,7 @@ export class PodWorker implements StatusEntry {
   }
 }
 
-function stillRunning({ at, ...container }: PodContainer): PodContainer {
+function stillRunning(container: PodContainer): PodContainer {
   const { exitCode: _, finishedAtMs: __, error: ___, oomKilled: ____, ...is } = container.is;
-  const { endedMs: _____, ...since } = at ?? {};
-  return { ...container, ...(at === undefined ? {} : { at: since }), is: { ...is, state: 'running' } };
+  return { ...container, is: { ...is, state: 'running' } };
 }
