@@ -37,7 +37,7 @@ export interface ContainerRecord {
 export interface PodRecord {
   readonly pod: Pod;
   /** Read now, by device; undefined for pods on the machine's own network. */
-  network(): ReadonlyMap<string, NetworkFigures> | undefined;
+  readonly network: () => ReadonlyMap<string, NetworkFigures> | undefined;
   readonly containers: readonly ContainerRecord[];
 }
 export interface MachineRecord {
