@@ -21,7 +21,20 @@ const envelopes = [
   'grpc/reflection/v1alpha/reflection.proto',
 ];
 const kinds = [
-  ...['config', 'container', 'event', 'lease', 'meta', 'metrics', 'namespace', 'node', 'pod', 'reference', 'service'],
+  ...[
+    'account',
+    'config',
+    'container',
+    'event',
+    'lease',
+    'meta',
+    'metrics',
+    'namespace',
+    'node',
+    'pod',
+    'reference',
+    'service',
+  ],
   ...['services', 'storage', 'storage-source', 'verbs', 'volume', 'workload'],
 ];
 const contract = [...envelopes, ...kinds.map((name) => `troupe/v1/${name}.proto`)];

@@ -125,7 +125,7 @@ const draftOf = <R extends Resource>(object: Json): Draft<Objects[R]> => object 
 /** What others need first: a namespace before what lives in it, a Service before pods whose environment names it. */
 const order: readonly (readonly Resource[])[] = [
   ['namespaces', 'storageclasses'],
-  ['configmaps', 'secrets', 'persistentvolumes', 'persistentvolumeclaims'],
+  ['configmaps', 'secrets', 'serviceaccounts', 'persistentvolumes', 'persistentvolumeclaims'],
   ['services', 'endpoints'],
 ];
 

@@ -15,6 +15,7 @@ import {
   describeNode,
   describeReplicationController,
   describeSecret,
+  describeServiceAccount,
   describeService,
 } from './kinds.ts';
 import { pairs, renderOutline, type Outline } from './outline.ts';
@@ -79,6 +80,8 @@ async function bodyOf(session: Session, resource: Resource, object: Objects[Reso
       return describeConfigMap(object);
     case 'secrets':
       return describeSecret(object);
+    case 'serviceaccounts':
+      return describeServiceAccount(object);
     case 'leases':
       return describeLease(object as Objects['leases']);
     case 'events':

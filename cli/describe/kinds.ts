@@ -215,6 +215,11 @@ export const describeSecret = ({ data, type, immutable }: Objects['secrets']): O
   ],
 ];
 
+export const describeServiceAccount = (account: Objects['serviceaccounts']): Outline => [
+  ['Token for pods', account.automountServiceAccountToken === false ? 'only where they ask for it' : 'yes'],
+  ['Pull secrets', account.imagePullSecrets?.map(({ name = '' }) => name).join(', ')],
+];
+
 export const describeLease = ({ spec }: Lease): Outline => [
   ['Holder', spec.holderIdentity === '' ? '<none>' : (spec.holderIdentity ?? '<none>')],
   ['Valid for', spec.leaseDurationSeconds === undefined ? undefined : `${spec.leaseDurationSeconds} s`],

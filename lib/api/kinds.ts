@@ -12,6 +12,7 @@ import type {
   ReplicationController,
   Secret,
   Service,
+  ServiceAccount,
   StorageClass,
 } from './objects.ts';
 
@@ -27,6 +28,7 @@ export interface Objects {
   readonly leases: Lease;
   readonly configmaps: ConfigMap;
   readonly secrets: Secret;
+  readonly serviceaccounts: ServiceAccount;
   readonly persistentvolumes: PersistentVolume;
   readonly persistentvolumeclaims: PersistentVolumeClaim;
   readonly storageclasses: StorageClass;
@@ -102,6 +104,14 @@ export const kinds: Readonly<Record<Resource, KindInfo>> = {
     hasStatus: false,
   },
   secrets: { ...core, resource: 'secrets', kind: 'Secret', singular: 'secret', shortNames: [], hasStatus: false },
+  serviceaccounts: {
+    ...core,
+    resource: 'serviceaccounts',
+    kind: 'ServiceAccount',
+    singular: 'serviceaccount',
+    shortNames: ['sa'],
+    hasStatus: false,
+  },
   persistentvolumes: {
     ...core,
     resource: 'persistentvolumes',

@@ -479,6 +479,23 @@ export interface Secret extends ApiObject {
   readonly type?: string;
 }
 
+/** An identity that pods of its namespace may have. */
+export interface ServiceAccount extends ApiObject {
+  readonly imagePullSecrets?: readonly { readonly name?: string }[];
+  /** Whether pods get a token without asking; absent: yes. */
+  readonly automountServiceAccountToken?: boolean;
+}
+
+/** Asks for a token, and answers with it (authentication.k8s.io/v1). */
+export interface TokenRequest {
+  readonly spec?: {
+    readonly audiences?: readonly string[];
+    readonly expirationSeconds?: number;
+    readonly boundObjectRef?: { readonly kind?: string; readonly name?: string; readonly uid?: string };
+  };
+  readonly status?: { readonly token?: string; readonly expirationTimestamp?: string };
+}
+
 // ---- Disks that outlive pods ---------------------------------------------------------------------
 
 export type AccessMode = 'ReadWriteOnce' | 'ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOncePod';

@@ -21,7 +21,7 @@ syntax = "proto3";
 package troupe.v1;
 
 ${[
-  ...['config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service'],
+  ...['account', 'config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service'],
   ...['storage', 'verbs', 'workload'],
 ]
   .map((file) => `import "troupe/v1/${file}.proto";`)
@@ -80,6 +80,14 @@ function service(info: KindInfo): string {
       ['The number of replicas alone.', 'GetScale', 'NamedRequest', 'Scale'],
       ['Sets the number of replicas.', 'UpdateScale', 'ScaleWriteRequest', 'Scale'],
     );
+  }
+  if (kind === 'ServiceAccount') {
+    rpcs.push([
+      'A token for a pod with this account, while the pod is there. NOT_FOUND when it is not.',
+      'CreateToken',
+      'CreateTokenRequest',
+      'TokenRequest',
+    ]);
   }
   const lines = rpcs.map(([doc, name, request, reply]) => `  // ${doc}\n  rpc ${name}(${request}) returns (${reply});`);
   return `service ${serviceName(info)} {\n${lines.join('\n')}\n}\n`;

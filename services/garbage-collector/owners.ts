@@ -15,6 +15,7 @@ import { finished, needsHelpToGo, ownersOf, reconcile, stripped, type Dependent,
 /** What may have owners and is watched for it. Leases and Events change all the time and go by themselves. */
 export const collected = [
   ...(['pods', 'replicationcontrollers', 'services', 'endpoints', 'configmaps', 'secrets'] as const),
+  'serviceaccounts',
   'persistentvolumeclaims',
 ] as const;
 type Collected = (typeof collected)[number];

@@ -14,6 +14,7 @@ export const setup: ControllerSetup = (parts) => {
     endpoints: parts.view('endpoints', scope),
     configmaps: parts.view('configmaps', scope),
     secrets: parts.view('secrets', scope),
+    serviceaccounts: parts.view('serviceaccounts', scope),
     persistentvolumeclaims: parts.view('persistentvolumeclaims', scope),
   };
   return [

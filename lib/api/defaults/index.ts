@@ -3,6 +3,7 @@ import { apiVersionOf, kinds, type Resource } from '../kinds.ts';
 import { dropNulls, each, ensured, fill, fillText, inside } from './fill.ts';
 import { canonicalResources, defaultPod, defaultPodSpec } from './pod.ts';
 import { defaultPersistentVolume, defaultPersistentVolumeClaim, defaultStorageClass } from './storage.ts';
+import { keepTokenVolume } from './token-volume.ts';
 import { defaultService, keepServiceAllocations } from './service.ts';
 
 /**
@@ -21,12 +22,17 @@ export function applyDefaults(resource: Resource, object: MutableJson): void {
 
 /**
  * Carries over, in place, what the cluster assigned to the stored object and an update left out: a Service's addresses and
- * node ports, a pod's node, a node's CIDR. Call it on a full replacement after `applyDefaults`.
+ * node ports, a pod's node, account and token, a node's CIDR. Call it on a full replacement after `applyDefaults`.
  */
 export function keepAssigned(resource: Resource, next: MutableJson, previous: Json): void {
   if (resource === 'services') keepServiceAllocations(next, previous);
-  if (resource === 'pods') keepText(next, previous, 'nodeName');
+  if (resource === 'pods') keepAdmitted(next, previous);
   if (resource === 'nodes') keepText(next, previous, 'podCIDR');
+}
+
+function keepAdmitted(next: MutableJson, previous: Json): void {
+  for (const field of ['nodeName', 'serviceAccountName', 'serviceAccount']) keepText(next, previous, field);
+  keepTokenVolume(next, previous);
 }
 
 function keepText(next: MutableJson, previous: Json, field: string): void {
@@ -46,6 +52,7 @@ const rules: Readonly<Record<Resource, (object: MutableJson) => void>> = {
   leases: (lease) => void ensured(lease, 'spec'),
   events: () => undefined,
   configmaps: () => undefined,
+  serviceaccounts: () => undefined,
   persistentvolumes: defaultPersistentVolume,
   persistentvolumeclaims: defaultPersistentVolumeClaim,
   storageclasses: defaultStorageClass,

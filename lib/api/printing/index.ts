@@ -170,6 +170,10 @@ const tables: { readonly [R in Resource]: Table<Objects[R]> } = {
     columns: columns('Name', 'Type', 'Data', 'Age'),
     row: (secret, nowMs) => [secret.metadata.name, secret.type ?? '', String(countOf(secret.data)), age(secret, nowMs)],
   },
+  serviceaccounts: {
+    columns: columns('Name', 'Age'),
+    row: (account, nowMs) => [account.metadata.name, age(account, nowMs)],
+  },
   persistentvolumes: {
     columns: columns(
       ...['Name', 'Capacity', 'Access Modes', 'Reclaim Policy', 'Status', 'Claim', 'StorageClass'],

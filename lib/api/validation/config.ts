@@ -1,4 +1,4 @@
-import { isAbsent, objectAt, textAt, type Json } from '../json.ts';
+import { isAbsent, objectAt, objectsAt, textAt, type Json } from '../json.ts';
 import { dataKey } from '../names.ts';
 import type { Findings } from './findings.ts';
 import { immutable } from './metadata.ts';
@@ -65,3 +65,9 @@ const same = (a: unknown, b: unknown): boolean => {
   const keys = Object.keys(left);
   return keys.length === Object.keys(right).length && keys.every((key) => left[key] === right[key]);
 };
+
+export function validateServiceAccount(found: Findings, account: Json): void {
+  objectsAt(account, 'imagePullSecrets').forEach((secret, index) => {
+    if (textAt(secret, 'name') === '') found.required(`imagePullSecrets[${index}].name`);
+  });
+}

@@ -10,7 +10,7 @@ import {
   validateNodeStatus,
   validateNodeUpdate,
 } from './cluster.ts';
-import { validateConfigMap, validateDataUpdate, validateSecret } from './config.ts';
+import { validateConfigMap, validateDataUpdate, validateSecret, validateServiceAccount } from './config.ts';
 import { Findings } from './findings.ts';
 import { validateMetadata, validateMetadataUpdate } from './metadata.ts';
 import { validatePod, validatePodStatusUpdate, validatePodUpdate } from './pod.ts';
@@ -77,6 +77,7 @@ const rules: Readonly<Record<Resource, KindRules>> = {
   leases: { create: validateLease },
   configmaps: { create: validateConfigMap, update: validateDataUpdate },
   secrets: { create: validateSecret, update: validateDataUpdate },
+  serviceaccounts: { create: validateServiceAccount },
   persistentvolumes: {
     create: validatePersistentVolume,
     update: validatePersistentVolumeUpdate,

@@ -20,6 +20,8 @@ export interface Core {
   readonly random: () => number;
   readonly uuid: () => string;
   readonly claims: ServiceClaims;
+  /** Whether pods can reach the API, and so are given tokens. */
+  readonly reachable: boolean;
 }
 
 /** An object in the store takes at most so much (the limit of Kubernetes v1). */

@@ -1,5 +1,5 @@
 import { applyDefaults } from '../../../lib/api/defaults/index.ts';
-import { isAbsent, listAt, type MutableJson } from '../../../lib/api/json.ts';
+import { isAbsent, listAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
 import type { ApiObject } from '../../../lib/api/objects.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
@@ -8,7 +8,10 @@ import { validateCreate } from '../../../lib/api/validation/index.ts';
 import { rfc3339 } from '../../../lib/base/clock.ts';
 import { alreadyExists, ApiError, invalid, notFound } from '../../../lib/base/errors.ts';
 import { storeKeyOf } from '../cache/cache.ts';
+import { parseObject } from '../cache/indexed.ts';
+import { admitPod } from '../identity/admission.ts';
 import { StoreConflict, type StoreOp } from '../store/store.ts';
+import { defaultAccountOp, ensureDefaultAccount } from './accounts.ts';
 import { kindOf, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
 import { nameIn, readDraft } from './drafts.ts';
 import { generatedName, maxNameTries } from './names.ts';
@@ -36,6 +39,8 @@ export async function create(
   };
   const base = baseOf(object);
   if (draft.namespace !== undefined) checkNamespace(core, draft.namespace, info, nameIn(object));
+  if (info.resource === 'pods' && input.options.dryRun !== true)
+    await ensureDefaultAccount(core, draft.namespace ?? '');
   prepare(core, draft);
 
   for (let attempt = 0; ; attempt++) {
@@ -50,7 +55,8 @@ export async function create(
       return { served: { json: stored, revision: 0 }, object: claimed.object as unknown as ApiObject, warnings };
     }
     const key = storeKeyOf(info.resource, makeKey(draft.namespace, name));
-    const ops: StoreOp[] = [{ key, value: stored, ifRevision: 0 }, ...claimed.ops];
+    const more = info.resource === 'namespaces' ? [defaultAccountOp(core, name)] : claimed.ops;
+    const ops: StoreOp[] = [{ key, value: stored, ifRevision: 0 }, ...more];
     try {
       return writtenObject(stored, claimed.object, await core.store.commit(ops), warnings);
     } catch (error) {
@@ -136,7 +142,19 @@ function prepare(core: Core, { info, object, namespace, traceparent }: Placed): 
   // A node registers with what it found on its machine; all other statuses are for their one writer to say.
   if (info.hasStatus && info.resource !== 'nodes') delete object['status'];
   if (traceparent !== undefined && isTraced(info.resource)) annotate(object, traceparent, false);
+  if (info.resource === 'pods') admit(core, object, namespace ?? '');
   applyDefaults(info.resource, object);
+}
+
+function admit(core: Core, pod: MutableJson, namespace: string): void {
+  admitPod(pod, {
+    reachable: core.reachable,
+    random: core.random,
+    account(name) {
+      const entry = core.cache.get('serviceaccounts', makeKey(namespace, name));
+      return entry === undefined ? undefined : (parseObject(entry.json) as unknown as Json);
+    },
+  });
 }
 
 /** What is in use must not go: from its first moment it is held until its controller says that nobody uses it. */

@@ -7,6 +7,7 @@ import type { Log } from '../../../lib/base/log.ts';
 import { Cache } from '../cache/cache.ts';
 import { selecting } from '../cache/selecting.ts';
 import type { Store } from '../store/store.ts';
+import { ensureDefaultAccount } from './accounts.ts';
 import { bind } from './bind.ts';
 import { ServiceClaims, type PortRange } from './claims.ts';
 import { kindOf, type Core } from './core.ts';
@@ -29,6 +30,8 @@ export interface RegistryOptions {
   readonly serviceCidr?: Cidr;
   readonly nodePorts?: PortRange;
   readonly events?: EventBounds;
+  /** Whether pods can reach the API, and so are given tokens; default: no. */
+  readonly reachable?: boolean;
 }
 
 export const defaultServiceCidr = '10.96.0.0/16';
@@ -54,8 +57,11 @@ export async function newRegistry(options: RegistryOptions): Promise<RunningRegi
   const serviceCidr = options.serviceCidr ?? parseCidr(defaultServiceCidr) ?? { base: 0, bits: 32 };
   const nodePorts = options.nodePorts ?? defaultNodePorts;
   const claims = new ServiceClaims({ cache, clock, random, serviceCidr, nodePorts });
-  const core: Core = { store, cache, clock, random, uuid, claims };
+  const { reachable = false } = options;
+  const core: Core = { store, cache, clock, random, uuid, claims, reachable };
   await makeLastingNamespaces(core);
+  for (const { key } of cache.filing('namespaces').select(selecting('namespaces', {}), '', Infinity).entries)
+    await ensureDefaultAccount(core, key);
   const stopBounding = boundEvents(core, options.events ?? defaultEventBounds, log);
   return {
     cache,

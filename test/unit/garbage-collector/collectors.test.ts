@@ -21,6 +21,7 @@ describe('garbage-collector on the real registry', () => {
       endpoints: api.view('endpoints', scope),
       configmaps: api.view('configmaps', scope),
       secrets: api.view('secrets', scope),
+      serviceaccounts: api.view('serviceaccounts', scope),
       persistentvolumeclaims: api.view('persistentvolumeclaims', scope),
     };
     api.run({

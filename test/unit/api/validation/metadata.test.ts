@@ -32,6 +32,7 @@ const valid: Readonly<Record<Resource, object>> = {
   leases: { metadata: { name: 'x', ...meta }, spec: { holderIdentity: 'a', leaseDurationSeconds: 15 } },
   configmaps: { metadata: { name: 'x', ...meta }, data: { a: 'b' } },
   secrets: { metadata: { name: 'x', ...meta }, stringData: { a: 'b' } },
+  serviceaccounts: { metadata: { name: 'x', ...meta }, imagePullSecrets: [{ name: 'a' }] },
   persistentvolumes: aVolume({ node: 'n1' }),
   persistentvolumeclaims: aClaim(),
   storageclasses: aClass(),

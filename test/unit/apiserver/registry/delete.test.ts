@@ -199,6 +199,7 @@ describe('apiserver/registry delete', () => {
         /still holds configmaps/,
       );
       await registry.delete('configmaps', 'shop/c', {});
+      await registry.delete('serviceaccounts', 'shop/default', {}); // made with the namespace
       await registry.update('namespaces', 'shop', emptied, {});
       assert.equal(await registry.get('namespaces', 'shop'), undefined);
     });
