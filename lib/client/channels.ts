@@ -15,6 +15,7 @@ export interface ChannelsOptions {
   readonly log?: Log;
   readonly userAgent?: string;
   readonly timeoutMs?: number;
+  readonly token?: () => string;
 }
 
 /** The calls of the service `Objects`: message in, message out, ApiError thrown. */
@@ -72,7 +73,7 @@ interface Cancellable {
 }
 
 export function newChannels(options: ChannelsOptions): Channels {
-  const { address, channels = 1, log, userAgent, timeoutMs: usualMs = defaultTimeoutMs } = options;
+  const { address, channels = 1, log, userAgent, token, timeoutMs: usualMs = defaultTimeoutMs } = options;
   const clients = Array.from(
     { length: Math.max(1, channels) },
     () =>
@@ -125,7 +126,7 @@ export function newChannels(options: ChannelsOptions): Channels {
         (message: object) => encodeMessage(shape.request, message),
         (bytes): object => decodeMessage<string>(shape.reply, bytes),
         request,
-        metadata(),
+        metadata(token),
         { deadline: Date.now() + timeoutMs },
         (error, reply) => {
           release();
@@ -150,7 +151,7 @@ export function newChannels(options: ChannelsOptions): Channels {
         (message: Messages['ListRequest']) => encodeMessage('ListRequest', message),
         (bytes) => decodeMessage('ListChunk', bytes),
         request,
-        metadata(),
+        metadata(token),
         { deadline: Date.now() + timeoutMs },
       );
       const release = hold(call, signal);
@@ -171,7 +172,7 @@ export function newChannels(options: ChannelsOptions): Channels {
         (message: Messages['WatchRequest']) => encodeMessage('WatchRequest', message),
         (bytes) => decodeMessage('WatchReply', bytes),
         request,
-        metadata(),
+        metadata(token),
         {},
       );
       const release = hold(call, signal);
@@ -214,8 +215,9 @@ function shapeOf(path: string): { readonly request: string; readonly reply: stri
   return shape;
 }
 
-function metadata(): Metadata {
+function metadata(token: (() => string) | undefined): Metadata {
   const found = new Metadata();
+  if (token !== undefined) found.set('authorization', `Bearer ${token()}`);
   const traceparent = activeTraceparent();
   if (traceparent !== undefined) found.set('traceparent', traceparent);
   return found;

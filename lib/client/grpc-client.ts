@@ -29,6 +29,8 @@ export interface ClientOptions {
   readonly userAgent?: string;
   /** The deadline of a call that names none; default 10 s. */
   readonly timeoutMs?: number;
+  /** Says who calls; asked for each call, since tokens end and are renewed. */
+  readonly token?: () => string;
 }
 
 type Operation = Messages['WriteOperation'];

@@ -4,6 +4,8 @@ import { askStats } from '../../lib/bus/node-stats.ts';
 import { connectBus } from '../../lib/bus/nats-bus.ts';
 import { parsePortRange, parseServiceCidr, type apiserverOptions } from './config.ts';
 import { newGrpcServer } from './grpc/server.ts';
+import { publishApi } from './identity/api-service.ts';
+import { newIdentities } from './identity/identities.ts';
 import { newRegistry } from './registry/index.ts';
 import { startRelay } from './relay/relay.ts';
 import { LmdbStore } from './store/lmdb.ts';
@@ -29,15 +31,24 @@ export async function startApiserver(context: Context): Promise<void> {
     serviceCidr: parseServiceCidr(config.serviceCidr),
     nodePorts: parsePortRange(config.nodePorts),
     events: { maxBytes: config.eventsBytes, maxAgeMs: config.eventsAge * 1000 },
+    reachable: config.podListen !== '',
   });
   context.onStop('registry', () => registry.close());
   const bus = startRelaying(context, store);
-  const door = newGrpcServer(registry, {
-    ...{ meter: telemetry.meter, tracer: telemetry.tracer, clock },
+  const identities = newIdentities({ registry, clock });
+  const shared = {
+    ...{ tracer: telemetry.tracer, clock, identities },
     ...(bus === undefined ? {} : { askNode: nodeAsker(bus, config.cluster) }),
-  });
+  };
+  const door = newGrpcServer(registry, { ...shared, meter: telemetry.meter });
   const address = await door.start(config.listen);
   context.onStop('grpc', () => door.stop());
+  if (config.podListen !== '') {
+    const podDoor = newGrpcServer(registry, { ...shared, tokenRequired: true, flag: '--pod-listen' });
+    const listening = await podDoor.start(config.podListen);
+    context.onStop('grpc for pods', () => podDoor.stop());
+    log.info({ address: await publishApi(registry, listening, config.podAdvertise) }, 'serving pods');
+  }
   log.info({ address, data: config.data, revision: registry.cache.revision }, 'serving');
 }
 

@@ -43,6 +43,20 @@ export const apiserverOptions = {
     unit: 'host:port',
     help: 'Where gRPC is served; port 0 takes a free one',
   },
+  podListen: {
+    flag: '--pod-listen',
+    env: 'TROUPE_POD_LISTEN',
+    default: '',
+    unit: 'host:port',
+    help: 'Where gRPC is served to pods, by token only; port 0 takes a free one; empty: nowhere, and pods get no tokens',
+  },
+  podAdvertise: {
+    flag: '--pod-advertise',
+    env: 'TROUPE_POD_ADVERTISE',
+    default: '',
+    unit: 'address',
+    help: 'Under which address pods reach --pod-listen; empty: its host, or that of the default route',
+  },
   data: {
     flag: '--data',
     env: 'TROUPE_APISERVER_DATA',

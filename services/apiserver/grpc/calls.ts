@@ -44,6 +44,31 @@ export interface CallOptions {
   readonly stopping: AbortSignal;
   /** After so long without taking anything a stream is ended. */
   readonly stallMs: number;
+  /** Whether the caller may do that; throws Unauthorized or Forbidden. Default: everybody may. */
+  readonly admit?: Admit;
+}
+
+/** Looks at the token of a call (`authorization: Bearer …`, undefined without) and at what is asked with it. */
+export type Admit = (token: string | undefined, method: string, request: object) => Promise<void>;
+
+const bearer = /^Bearer +(\S+)$/i;
+
+/** The token of a call. Unauthorized for credentials of another kind: they would be taken for none. */
+function tokenOf(metadata: Metadata): string | undefined {
+  const [given] = metadata.get('authorization');
+  if (given === undefined) return undefined;
+  const token = bearer.exec(String(given))?.[1];
+  if (token === undefined) throw new ApiError('Unauthorized', 'authorization must be "Bearer <token>"');
+  return token;
+}
+
+async function admit(
+  { admit: check }: CallOptions,
+  method: string,
+  metadata: Metadata,
+  request: object,
+): Promise<void> {
+  if (check !== undefined) await check(tokenOf(metadata), method, request);
 }
 
 /** Adds a service of the contract, each method with its messages, errors, deadline, trace and metrics. */
@@ -80,6 +105,7 @@ function unary(name: string, shape: MethodShape, work: Unary, options: CallOptio
     const context = contextOf(call, options);
     perform(name, context, options, async (inner) => {
       const request = decodeMessage(shape.request, call.request);
+      await admit(options, name, call.metadata, request);
       return encodeMessage(shape.reply, await work(request as never, inner));
     })
       .then(
@@ -110,6 +136,7 @@ function streaming(
     call.sendMetadata(new Metadata()); // at once: the caller knows that it has been heard
     perform(name, context, options, async (inner) => {
       const request = decodeMessage(shape.request, call.request);
+      await admit(options, name, call.metadata, request);
       await work(request as never, inner, async (message) => {
         if (context.signal.aborted) throw gone(context.signal);
         const bytes = message instanceof Buffer ? message : encodeMessage(shape.reply, message);

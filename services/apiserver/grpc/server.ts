@@ -4,9 +4,12 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOp
 import type { Meter, Tracer } from '@opentelemetry/api';
 import { services } from '../../../lib/api/gen/services.ts';
 import { systemClock, type Clock } from '../../../lib/base/clock.ts';
+import { ApiError } from '../../../lib/base/errors.ts';
+import { checkAccess } from '../identity/access.ts';
+import { newIdentities, type Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/registry.ts';
 import { newUsage, type AskNode } from '../usage/usage.ts';
-import { addService, type CallOptions } from './calls.ts';
+import { addService, type Admit, type CallOptions } from './calls.ts';
 import { newFanOut, type FanOut } from './fan-out.ts';
 import { newHealth } from './health.ts';
 import { newCallMetrics } from './metrics.ts';
@@ -27,6 +30,12 @@ export interface GrpcServerOptions {
   readonly drainMs?: number;
   /** How nodes are asked what they use; without, the service `Metrics` says that they cannot be. */
   readonly askNode?: AskNode;
+  /** Who callers are; default: one of its own. Doors of one apiserver share it. */
+  readonly identities?: Identities;
+  /** Whether every call must carry a token; default: no, and who carries none may do everything. */
+  readonly tokenRequired?: boolean;
+  /** The option that says where it listens, for who must choose another place. Default: --listen. */
+  readonly flag?: string;
 }
 
 export interface GrpcServer {
@@ -57,27 +66,29 @@ export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {
   widenWindows(server);
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal); // every call under way listens
+  const identities = options.identities ?? newIdentities({ registry, clock });
   const call: CallOptions = {
     metrics: newCallMetrics(meter, () => clock.monotonic()),
     stopping: stopping.signal,
     stallMs,
+    admit: newAdmit(identities, options.tokenRequired === true),
     ...(tracer === undefined ? {} : { tracer }),
   };
   const fanOut = newFanOut(registry, maxBehindBytes === undefined ? {} : { maxBytes: maxBehindBytes });
   observe(meter, fanOut);
   const health = newHealth(Object.keys(services));
   addService(server, 'troupe.v1.Objects', objectsService(registry, fanOut), call);
-  for (const [name, methods] of Object.entries(typedServices(registry, fanOut)))
+  for (const [name, methods] of Object.entries(typedServices(registry, fanOut, identities)))
     addService(server, name, methods, call);
   addService(server, 'troupe.v1.Metrics', usageService(newUsage(registry, options.askNode)), call);
   addService(server, 'grpc.health.v1.Health', health.methods, call);
-  addReflection(server);
+  if (options.tokenRequired !== true) addReflection(server); // it asks for no token
 
   let stopped: Promise<void> | undefined;
   return {
     server,
     async start(address) {
-      const port = await bind(server, address);
+      const port = await bind(server, address, options.flag ?? '--listen');
       health.setServing(true);
       return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
     },
@@ -101,12 +112,20 @@ export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {
   };
 }
 
-function bind(server: Server, address: string): Promise<number> {
+/** What a token allows is checked on every door where one is given. */
+const newAdmit =
+  (identities: Identities, required: boolean): Admit =>
+  async (token, method, request) => {
+    if (token !== undefined) return checkAccess(await identities.identify(token), method, request);
+    if (required) throw new ApiError('Unauthorized', 'this door wants a token: authorization: Bearer <token>');
+  };
+
+function bind(server: Server, address: string, flag: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
       if (error === null) return resolve(port);
       const why = error.message.includes('EADDRINUSE')
-        ? `the address ${address} is taken by another process; choose another with --listen`
+        ? `the address ${address} is taken by another process; choose another with ${flag}`
         : `cannot listen at ${address}: ${error.message}`;
       reject(new Error(why, { cause: error }));
     });

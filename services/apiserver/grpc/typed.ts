@@ -4,6 +4,8 @@ import type { Messages } from '../../../lib/api/gen/messages.ts';
 import { serviceOf } from '../../../lib/api/gen/services.ts';
 import { kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
 import { ApiError, notFound } from '../../../lib/base/errors.ts';
+import type { TokenRequest } from '../../../lib/api/objects.ts';
+import type { Identities } from '../identity/identities.ts';
 import type { Registry, Served, WatchBatch, Written } from '../registry/registry.ts';
 import type { CallContext, Methods } from './calls.ts';
 import type { FanOut } from './fan-out.ts';
@@ -53,11 +55,29 @@ interface DeleteSelectedRequest {
 type Send = (message: object | Buffer) => Promise<void>;
 
 /** The typed services: for each kind, the verbs of the contract over the same registry as the generic service. */
-export function typedServices(registry: Registry, fanOut: FanOut): Readonly<Record<string, Methods>> {
-  return Object.fromEntries(
-    resources.map((resource) => [serviceOf[resource], typedService(registry, fanOut, resource)]),
+export function typedServices(
+  registry: Registry,
+  fanOut: FanOut,
+  identities: Identities,
+): Readonly<Record<string, Methods>> {
+  const services = resources.map(
+    (resource) => [serviceOf[resource], typedService(registry, fanOut, resource)] as const,
   );
+  const found = new Map(services);
+  found.set(serviceOf.serviceaccounts, { ...found.get(serviceOf.serviceaccounts), ...tokenMethods(identities) });
+  return Object.fromEntries(found);
 }
+
+interface CreateTokenRequest extends NamedRequest {
+  readonly request?: TokenRequest;
+}
+
+const tokenMethods = (identities: Identities): Methods => ({
+  CreateToken({ namespace, name, request = {} }: CreateTokenRequest) {
+    keyFor('serviceaccounts', namespace, name);
+    return identities.createToken(namespace, name, request);
+  },
+});
 
 function typedService(registry: Registry, fanOut: FanOut, resource: Resource): Methods {
   const { kind } = kinds[resource];

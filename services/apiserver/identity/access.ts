@@ -1,5 +1,5 @@
 import { parseJson } from '../../../lib/api/codec/json.ts';
-import { isObject, type Json } from '../../../lib/api/json.ts';
+import { isObject } from '../../../lib/api/json.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
 import type { Identity } from './identities.ts';
 
@@ -11,6 +11,7 @@ interface Asked {
   readonly subresource?: string;
   /** JSON text. */
   readonly patch?: string;
+  readonly objects?: readonly Asked[];
   readonly operations?: readonly (Asked & { readonly verb: string; readonly json: Uint8Array })[];
 }
 
@@ -31,6 +32,11 @@ export function checkAccess(identity: Identity, method: string, request: object)
     case 'troupe.v1.Objects/Get':
       if (asked.resource === 'pods' && isOwn(asked)) return;
       break;
+    case 'troupe.v1.Objects/GetMany': {
+      const objects = asked.objects ?? [];
+      if (objects.length > 0 && objects.every((one) => one.resource === 'pods' && isOwn(one))) return;
+      break;
+    }
     case 'troupe.v1.Pods/Patch':
       if (isOwn(asked) && changesAnnotationsOnly(asked.patch ?? '')) return;
       break;
@@ -60,6 +66,6 @@ function changesAnnotationsOnly(patch: string | Uint8Array): boolean {
   if (!isObject(value)) return false;
   const { metadata, ...rest } = value;
   if (Object.keys(rest).length > 0 || !isObject(metadata)) return false;
-  const { annotations, resourceVersion: _, ...others } = metadata as Json;
+  const { annotations, resourceVersion: _, ...others } = metadata;
   return Object.keys(others).length === 0 && isObject(annotations);
 }
