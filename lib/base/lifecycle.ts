@@ -76,11 +76,14 @@ async function run<T extends ConfigTable>(
   setMaxListeners(0, stopping.signal); // all that runs in the process listens
   const releases: { readonly name: string; readonly release: () => Promise<void> | void }[] = [];
   let ending: Promise<void> | undefined;
+  // A service lasts until it is told to end, also while everything it talks to is away and nothing else holds it.
+  const alive = setInterval(() => undefined, 2 ** 31 - 1);
 
   const end = (code: number): Promise<void> =>
     (ending ??= (async () => {
       stopping.abort(new Error(`${name} is stopping`));
       for (const { name: part, release } of releases.toReversed()) await releaseInTime(part, release, log);
+      clearInterval(alive);
       process.exitCode = code;
       reportWhatKeepsAlive(log);
     })());

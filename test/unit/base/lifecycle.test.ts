@@ -52,6 +52,15 @@ describe('base/lifecycle', function () {
     assert.ok(output().indexOf('released second') < output().indexOf('released first'));
   });
 
+  it('stays though nothing holds it, as when all it talks to is away', async () => {
+    const { said, exit } = run('', ['--telemetry', '']);
+    await said('"started"');
+    const ended = await Promise.race([exit, new Promise((resolve) => setTimeout(resolve, 500, 'stays'))]);
+    assert.equal(ended, 'stays');
+    child?.kill('SIGTERM');
+    assert.equal(await exit, 0);
+  });
+
   it('ends with 1 at once on the second signal', async () => {
     const { said, exit } = run(`
       setInterval(() => {}, 1000);
