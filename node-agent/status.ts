@@ -109,7 +109,14 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
 
   const previous = attempts.find((attempt) => attempt.attempt < current.attempt);
   const last = previous === undefined ? known?.lastState : { terminated: terminated(state, previous) };
-  const { now, before } = stateOf(state, container, { ...at, current });
+  const isComing =
+    attempts[0]?.is.state === 'created' &&
+    current.is.state === 'exited' &&
+    attempts[0].attempt > current.attempt &&
+    !(at.over || state.endingSinceMs !== undefined || state.ending !== undefined);
+  const { now, before } = isComing
+    ? { now: creating, before: { terminated: terminated(state, current) } }
+    : stateOf(state, container, { ...at, current });
   const lastState = before ?? (last !== undefined && Object.keys(last).length > 0 ? last : undefined);
   const isSame = known?.containerID === containerId(current);
   // A pod that ends is probed no more: what was so last stays so.
@@ -143,6 +150,9 @@ function isReady(
   return now.started && now.verdictReady;
 }
 
+/** The next attempt is on its way. */
+const creating: ContainerState = { waiting: { reason: 'ContainerCreating' } };
+
 /** What it is in now, and, where it waits to be run again, what it was in before. */
 function stateOf(
   state: PodState,
@@ -165,8 +175,7 @@ function stateOf(
   }
   if (plan.step === 'setback') return { now: { waiting: waitingFor(plan.setback, at.nowMs) }, before: was };
   // What we ended ourselves to start it anew never looks as if it were over, whatever its exit code and the restart policy.
-  if (plan.step !== 'done' && state.stopped.has(current.is.id))
-    return { now: { waiting: { reason: 'ContainerCreating' } }, before: was };
+  if (plan.step !== 'done' && state.stopped.has(current.is.id)) return { now: creating, before: was };
   return { now: was };
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { ContainerState, ContainerStatus, Pod, PodSpec } from '../../../lib/api/objects.ts';
+import { validateStatusUpdate } from '../../../lib/api/validation/index.ts';
 import type { ContainerKind, PodContainer } from '../../../node-agent/labels.ts';
 import type { PodState, StopReason } from '../../../node-agent/plan.ts';
 import { reconcile, type Action } from '../../../node-agent/reconcile.ts';
@@ -361,6 +362,8 @@ describe('node-agent/reconcile', () => {
       volumesStale: fc.boolean(),
       ending: fc.constantFrom('no', 'deleted', 'gone'),
       policy: fc.constantFrom<Pod['spec']['restartPolicy']>('Always', 'OnFailure', 'Never'),
+      /** What befalls the containers while the pod lives: who ends in which turn, and how. */
+      ends: fc.array(fc.tuple(fc.nat(20), fc.constantFrom('one', 'two', 'side', 'first'), fc.nat(2)), { maxLength: 6 }),
     });
     fc.assert(
       fc.property(start, (given) => {
@@ -381,6 +384,8 @@ class World {
   readonly #ending: 'no' | 'deleted' | 'gone';
   #state: PodState;
   #nowMs = epochMs;
+  #turns = 0;
+  readonly #ends: readonly (readonly [number, string, number])[];
 
   constructor(given: {
     containers: readonly (readonly [string, number, 'none' | RuntimeContainer['state'], number])[];
@@ -390,8 +395,10 @@ class World {
     volumesStale: boolean;
     ending: 'no' | 'deleted' | 'gone';
     policy: Pod['spec']['restartPolicy'];
+    ends: readonly (readonly [number, string, number])[];
   }) {
     this.#ending = given.ending;
+    this.#ends = given.ends;
     const seen = new Set<string>();
     const containers = given.containers.flatMap(([name, attempt, is, exitCode]) => {
       if (is === 'none' || seen.has(`${name}${attempt}`)) return [];
@@ -440,12 +447,35 @@ class World {
   }
 
   turn(): void {
+    for (const [turn, name, exitCode] of this.#ends) {
+      const victim = this.#state.containers.find((c) => c.name === name && c.is.state === 'running');
+      if (turn === this.#turns && victim !== undefined)
+        this.#replace(victim, { state: 'exited', exitCode, finishedAtMs: this.#nowMs });
+    }
+    this.#turns++;
+    this.#tell();
     const { actions, wakeAtMs } = reconcile(this.#state, this.#nowMs);
     for (const action of actions) this.#do(action);
     if (actions.length > 0) return;
     const working = this.#working();
     if (working !== undefined) this.#replace(working, { state: 'exited', exitCode: 0, finishedAtMs: this.#nowMs });
     else if (wakeAtMs !== undefined) this.#nowMs = Math.max(this.#nowMs, wakeAtMs);
+  }
+
+  /** The API takes the status over: a phase leads on, never back, and nothing runs in one that is final (F56). */
+  #tell(): void {
+    const before = this.#state.pod;
+    if (this.#state.gone) return;
+    const status = podStatus(this.#state, this.#nowMs);
+    const order = ['Pending', 'Running', 'Succeeded', 'Failed'];
+    const [from, to] = [before.status.phase ?? 'Pending', status.phase ?? ''];
+    const isFinal = from === 'Succeeded' || from === 'Failed';
+    assert.ok(isFinal ? to === from : order.indexOf(to) >= order.indexOf(from), `${from} -> ${to}`);
+    if (to === 'Succeeded' || to === 'Failed')
+      assert.ok(!this.#state.containers.some((c) => c.is.state === 'running'), `${to} while something runs`);
+    const causes = validateStatusUpdate('pods', { ...before, status }, before);
+    assert.deepEqual(causes, [], 'a status that the API takes');
+    this.#state = { ...this.#state, pod: { ...before, status } };
   }
 
   #replace(container: PodContainer, is: Partial<RuntimeContainer>): void {
@@ -501,7 +531,9 @@ class World {
         return;
       case 'remove':
         assert.notEqual(action.container.is.state, 'running');
-        this.#state = { ...now, containers: now.containers.filter((c) => c !== action.container) };
+        if (this.#ending !== 'no')
+          this.#state = { ...now, removed: new Map([...now.removed, [action.container.name, action.container]]) };
+        this.#state = { ...this.#state, containers: now.containers.filter((c) => c !== action.container) };
         return;
       case 'removeVolumes':
         this.#state = { ...now, volumesReady: false };

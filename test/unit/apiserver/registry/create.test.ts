@@ -1,3 +1,4 @@
+import type { Pod } from '../../../../lib/api/objects.ts';
 import assert from 'node:assert/strict';
 import { aRegistry, closeAll, objectOf, podDraft, rejects } from './a-registry.ts';
 
@@ -113,6 +114,22 @@ describe('apiserver/registry create', () => {
         registry.create('pods', 'default', draft(), { fieldValidation: 'Strict' }),
         'BadRequest',
         /unknown field "spec.replicass"/,
+      );
+    });
+    it('of old probes (F82) are warned about and change nothing, or are refused', async () => {
+      const { registry } = await aRegistry();
+      const httpGet = { path: '/_status/healthz', port: 8080 };
+      const livenessProbe = { enabled: true, type: 'http', initialDelaySeconds: 30, httpGet };
+      const old = podDraft({ name: 'old' }, { containers: [{ name: 'main', image: 'example/web:1', livenessProbe }] });
+      const { object, warnings } = await registry.create('pods', 'default', structuredClone(old), {});
+      const at = 'spec.containers[0].livenessProbe';
+      assert.deepEqual(warnings, [`unknown field "${at}.enabled"`, `unknown field "${at}.type"`]);
+      const probe = (object as Pod).spec.containers[0]?.livenessProbe;
+      assert.deepEqual([probe?.initialDelaySeconds, probe?.httpGet?.path], [30, '/_status/healthz']);
+      await rejects(
+        registry.create('pods', 'default', old, { fieldValidation: 'Strict' }),
+        'BadRequest',
+        /livenessProbe.enabled/,
       );
     });
     it('are not looked for when that is asked for', async () => {
