@@ -34,6 +34,7 @@ import type { PodInSight } from './stats/sampler.ts';
 import { steadyClock } from './steady-time.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 import { FollowedConfig } from './volumes/followed-config.ts';
+import { PodTokens } from './volumes/pod-tokens.ts';
 import { watchSizes } from './volumes/size-watch.ts';
 
 /** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
@@ -132,6 +133,7 @@ class RunningAgent implements Agent {
           newObjectFollower({ client, bus: options.bus, cluster: options.cluster, clock, log, signal }),
         (uid) => this.#workers.get(uid)?.configChanged(),
       ),
+      tokens: new PodTokens({ client, clock }, (uid) => this.#workers.get(uid)?.configChanged()),
       statuses:
         options.statuses ??
         newStatusWriter({
@@ -390,6 +392,7 @@ class RunningAgent implements Agent {
       }
       this.#workerFor(pod).adopt(containers, folders.has(uid) && (await storage.isPrepared(pod)));
       this.#parts.followed.resume(pod);
+      this.#parts.tokens.resume(pod);
       adopted++;
     }
     await this.#sweepGroups(new Set([...known.keys(), ...this.#workers.keys()]));

@@ -21,6 +21,7 @@ export function configReader(parts: AgentParts, pod: Pod, podIp: string): Config
     configMap: once((key) => parts.client.get('configmaps', key, call)),
     secret: once((key) => parts.client.get('secrets', key, call)),
     object: (resource, key) => parts.client.get(resource, key, call),
+    serviceAccountToken: (wish) => parts.tokens.token(pod, wish),
     podIp,
     hostIp: parts.node.hostIp,
     node: parts.node,

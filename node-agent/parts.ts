@@ -16,6 +16,7 @@ import type { ContainerRuntime } from './runtime/runtime.ts';
 import type { NodeSecurity } from './security/container-security.ts';
 import type { StatusWriter } from './status-writer.ts';
 import type { FollowedConfig } from './volumes/followed-config.ts';
+import type { PodTokens } from './volumes/pod-tokens.ts';
 
 /** Where facts worth telling go. */
 export interface Telling {
@@ -46,6 +47,7 @@ export interface AgentParts {
   readonly pods: PodSource;
   /** What the volumes of pods are filled from. */
   readonly followed: FollowedConfig;
+  readonly tokens: PodTokens;
   readonly services: ServiceSource;
   readonly statuses: StatusWriter;
   readonly puller: ImagePuller;

@@ -64,6 +64,7 @@ export async function perform(
       return true;
     case 'removeVolumes':
       parts.followed.forget(memory.uid);
+      parts.tokens.forget(memory.uid);
       await parts.storage.remove(memory.uid);
       memory.volumesRemoved = true;
       memory.volumesReady = false;

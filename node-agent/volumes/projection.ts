@@ -23,7 +23,6 @@ export interface Projection {
 }
 
 const defaultMode = 0o644;
-const tokenMode = 0o600;
 
 /** What a volume that is filled from the API is made of, with the mode that its files have unless they say otherwise. */
 function sourcesOf(volume: Volume): { readonly sources: readonly Projection[]; readonly mode: number } {
@@ -49,7 +48,8 @@ export async function projectedFiles(pod: Pod, volume: Volume, config: ConfigRea
     if (configMap !== undefined) files.push(...(await configMapFiles(configMap, config, mode)));
     else if (secret !== undefined) files.push(...(await secretFiles(secret, config, mode)));
     else if (downwardAPI !== undefined) files.push(...downwardFiles(pod, downwardAPI.items ?? [], config, mode));
-    else if (serviceAccountToken !== undefined) files.push(await tokenFile(volume, serviceAccountToken, config));
+    else if (serviceAccountToken !== undefined)
+      files.push(await tokenFile({ volume, mode }, serviceAccountToken, config));
     else
       throw new VolumeError(
         `volume "${volume.name}": a projected source of kind ${kindOf({ ...source, name: '' })} is not known on this node`,
@@ -59,14 +59,14 @@ export async function projectedFiles(pod: Pod, volume: Volume, config: ConfigRea
 }
 
 async function tokenFile(
-  volume: Volume,
+  { volume, mode }: { readonly volume: Volume; readonly mode: number },
   { audience, expirationSeconds = 3600, path }: NonNullable<Projection['serviceAccountToken']>,
   config: ConfigReader,
 ): Promise<TreeFile> {
   const token = await config.serviceAccountToken?.({ audience, expirationSeconds });
   if (token === undefined)
     throw new VolumeError(`volume "${volume.name}": this cluster gives out no service account tokens`);
-  return { path, data: Buffer.from(token), mode: tokenMode };
+  return { path, data: Buffer.from(token), mode };
 }
 
 /** An object that a volume is filled from, in the pod's own namespace. */
@@ -87,6 +87,12 @@ export function configReferences({ spec }: Pod): readonly ConfigReference[] {
   }
   return [...found.values()];
 }
+
+/** Whether a volume of the pod holds a token. */
+export const projectsToken = ({ spec }: Pod): boolean =>
+  (spec.volumes ?? []).some((volume) =>
+    sourcesOf(volume).sources.some(({ serviceAccountToken }) => serviceAccountToken !== undefined),
+  );
 
 /** Whether files of the pod tell what may change while it lives. */
 export function tellsOfItself({ spec }: Pod): boolean {
