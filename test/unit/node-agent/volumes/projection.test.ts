@@ -68,7 +68,7 @@ describe('node-agent/volumes/projection', () => {
       { name: 'v', projected: { sources: [token] } },
       { ...config, serviceAccountToken: async ({ audience, expirationSeconds }) => `${audience}/${expirationSeconds}` },
     );
-    assert.deepEqual(given, [{ path: 'token', data: Buffer.from('vault/3600'), mode: 0o600 }]);
+    assert.deepEqual(given, [{ path: 'token', data: Buffer.from('vault/3600'), mode: 0o644 }]);
   });
 
   it('names what a pod is filled from, each once, and whether its files follow its own labels', () => {
