@@ -8,6 +8,7 @@ import { systemClock, wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import { pullName } from '../images/reference.ts';
 import { createOptions, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
+import { dockerStreams } from './docker-streams.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
 import {
@@ -218,7 +219,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
         stderr: true,
         timestamps: wish.timestamps ?? false,
         ...(wish.tailLines === undefined ? {} : { tail: wish.tailLines }),
-        ...(wish.sinceSeconds === undefined ? {} : { since: Math.floor(clock.now() / 1000 - wish.sinceSeconds) }),
+        ...(wish.since === undefined ? {} : { since: wish.since as unknown as number }), // the engine reads fractions too
       };
       const answer =
         wish.follow === true
@@ -268,6 +269,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     removeImage,
     exec,
     logs,
+    ...dockerStreams(patient, clock, streamError),
     events: (onEvent, onGap, signal) => void followEvents(patient, labels, { onEvent, onGap }, { clock, signal }),
     async info(): Promise<RuntimeInfo> {
       try {
@@ -427,6 +429,14 @@ function runtimeError(error: unknown, code: RuntimeError['code'], what?: string)
     return new RuntimeError('Unavailable', `the container engine does not answer: ${text}`, { cause: error });
   return new RuntimeError(code, text, { cause: error });
 }
+
+const streamError = (error: unknown, what: string): RuntimeError => {
+  if (statusOf(error) === 404) return runtimeError(error, 'NotFound', what);
+  const isDown = statusOf(error) === 409 || /is not running/i.test(messageOf(error));
+  return isDown
+    ? new RuntimeError('NotRunning', 'the container does not run', { cause: error })
+    : runtimeError(error, 'Unavailable', what);
+};
 
 async function textFrom(stream: Duplex, maxBytes: number): Promise<string> {
   const parts: Uint8Array[] = [];

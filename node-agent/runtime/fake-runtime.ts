@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from '../../lib/base/clock.ts';
+import { fakeStreams } from './fake-streams.ts';
 import {
   RuntimeError,
   type ContainerRuntime,
@@ -253,6 +254,19 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
         });
       }
     },
+    ...fakeStreams({
+      find(verb, id) {
+        called(verb);
+        return entryOf(id).container;
+      },
+      answer: (container, command) =>
+        runtime.onExec?.(container, command) ?? { exitCode: 0, output: '', timedOut: false },
+      onEnd(id, run) {
+        const { onEnd } = entryOf(id);
+        onEnd.add(run);
+        return () => onEnd.delete(run);
+      },
+    }),
     events(onEvent, onGap, signal) {
       const listener = { onEvent, onGap };
       listeners.add(listener);

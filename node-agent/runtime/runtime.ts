@@ -1,10 +1,12 @@
+import type { RuntimeStreams } from './streams.ts';
+
 /**
  * What the agent needs of a container engine. Verbs are idempotent: creating what exists, stopping what
  * stopped and removing what is gone succeed. Containers are found again by their labels alone, so that an agent may
  * die at any moment. Only containers that carry the owner label (`troupe.cluster` and `troupe.node`, given to the
  * implementation) are ever listed or touched. Methods reject with RuntimeError.
  */
-export interface ContainerRuntime {
+export interface ContainerRuntime extends RuntimeStreams {
   /** Every container of ours, running or not. */
   list(): Promise<readonly RuntimeContainer[]>;
   inspect(id: string): Promise<RuntimeContainer | undefined>;
@@ -147,7 +149,8 @@ export interface ExecResult {
 export interface LogOptions {
   readonly follow?: boolean;
   readonly tailLines?: number;
-  readonly sinceSeconds?: number;
+  /** Seconds since 1970, with nanoseconds after a point: lines of that moment and later. */
+  readonly since?: string;
   readonly timestamps?: boolean;
 }
 export interface RuntimeEvent {
@@ -169,7 +172,17 @@ export interface RuntimeInfo {
 /** What the engine could not do; `code` decides the pod's waiting reason. */
 export class RuntimeError extends Error {
   readonly code:
-    'ImageNotFound' | 'ImagePullFailed' | 'NotFound' | 'CannotCreate' | 'CannotStart' | 'Unavailable' | 'InUse';
+    | 'ImageNotFound'
+    | 'ImagePullFailed'
+    | 'NotFound'
+    | 'CannotCreate'
+    | 'CannotStart'
+    | 'Unavailable'
+    | 'NotRunning'
+    | 'NoSuchFile'
+    | 'ReadOnly'
+    | 'BadTar'
+    | 'InUse';
   constructor(code: RuntimeError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'RuntimeError';

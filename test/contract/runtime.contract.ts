@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ContainerRuntime, ContainerSpec, RuntimeEvent } from '../../node-agent/runtime/runtime.ts';
+import { streamCases } from './runtime-streams.contract.ts';
 import { until } from '../support/until.ts';
 
 export interface RuntimeUnderTest {
@@ -173,6 +174,14 @@ export function runtimeContract(name: string, make: () => Promise<RuntimeUnderTe
       assert.match(text, /two\nthree\n$/);
       assert.equal(await read(1), 'three\n');
     });
+
+    streamCases(() => ({
+      runtime,
+      container: async ({ stdin = false } = {}) => {
+        const sandbox = await started(sandboxSpec());
+        return started(stdin ? { ...spec(sandbox, 'exec cat'), stdin } : spec(sandbox));
+      },
+    }));
 
     it('knows its engine', async () => {
       const info = await runtime.info();

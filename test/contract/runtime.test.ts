@@ -8,6 +8,9 @@ import { runtimeContract } from './runtime.contract.ts';
 
 runtimeContract('FakeRuntime', async () => {
   const runtime = newFakeRuntime({ images: ['example/app:1'] });
+  runtime.onExec = (_container, command) => ({
+    ...{ exitCode: Number(/exit (\d+)/.exec(command.join(' '))?.[1] ?? 0), output: '', timedOut: false },
+  });
   return {
     runtime,
     image: 'example/app:1',
