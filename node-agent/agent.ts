@@ -15,7 +15,6 @@ import type { ImageKeeper } from './images/image-keeper.ts';
 import { newImagePuller } from './images/image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
-import { serveLogs } from './log-server.ts';
 import { agentMetrics } from './metrics.ts';
 import type { Peer, PodNetwork } from './network/pod-network.ts';
 import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
@@ -33,6 +32,7 @@ import type { NodeSecurity } from './security/container-security.ts';
 import type { PodInSight } from './stats/sampler.ts';
 import { steadyClock } from './steady-time.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
+import { servePodStreams } from './streams/stream-server.ts';
 import { FollowedConfig } from './volumes/followed-config.ts';
 import { PodTokens } from './volumes/pod-tokens.ts';
 import { watchSizes } from './volumes/size-watch.ts';
@@ -75,6 +75,8 @@ export interface AgentOptions {
   readonly maxParallelSteps?: number;
   readonly maxParallelPulls?: number;
   readonly heartbeatMs?: number;
+  /** After so long without a byte either way a stream into a pod ends. */
+  readonly streamIdleMs?: number;
   readonly leaseMs?: number;
   /** The slow net under the engine's events. */
   readonly relistMs?: number;
@@ -197,7 +199,10 @@ class RunningAgent implements Agent {
       await synced;
       this.#keeper.start();
       if (bus !== undefined)
-        serveLogs({ ...this.#parts, bus, cluster, node: machine.name, workers: () => this.#workers.values() });
+        servePodStreams({
+          ...{ ...this.#parts, bus, cluster, node: machine.name, pods: () => this.#workers.values() },
+          ...(this.#options.streamIdleMs === undefined ? {} : { idleMs: this.#options.streamIdleMs }),
+        });
       const found = await this.#untilDone('the containers could not be listed', async () => {
         await runtime.prepare();
         return runtime.list();

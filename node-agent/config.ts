@@ -145,6 +145,13 @@ export const agentOptions = {
     default: 3,
     help: 'How many images are pulled at one time',
   },
+  streamIdle: {
+    flag: '--stream-idle',
+    env: 'TROUPE_STREAM_IDLE',
+    default: 14_400,
+    unit: 's',
+    help: 'exec, attach and port-forward end when nothing is sent either way for so long',
+  },
   heartbeat: {
     flag: '--heartbeat',
     env: 'TROUPE_HEARTBEAT',

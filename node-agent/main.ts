@@ -125,6 +125,7 @@ runService('node-agent', agentOptions, async (context) => {
       maxParallelSteps: config.parallelSteps,
       maxParallelPulls: config.parallelPulls,
       heartbeatMs: config.heartbeat,
+      streamIdleMs: config.streamIdle * 1000,
     });
     isRunning = () => agent.notReady();
     const { metrics } = startStats({

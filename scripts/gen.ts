@@ -14,6 +14,7 @@ import { methodTable, servicesProto } from './generate/services.ts';
 const envelopes = [
   'troupe/v1/envelope.proto',
   'troupe/v1/objects.proto',
+  'troupe/v1/streams.proto',
   'google/rpc/status.proto',
   'google/rpc/error_details.proto',
   'grpc/health/v1/health.proto',

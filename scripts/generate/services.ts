@@ -22,7 +22,7 @@ package troupe.v1;
 
 ${[
   ...['account', 'config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service'],
-  ...['storage', 'verbs', 'workload'],
+  ...['storage', 'streams', 'verbs', 'workload'],
 ]
   .map((file) => `import "troupe/v1/${file}.proto";`)
   .join('\n')}
@@ -72,6 +72,17 @@ function service(info: KindInfo): string {
         'BindMany',
         'BindManyRequest',
         'PodBatchReply',
+      ],
+      ['What a container has written.', 'Logs', 'LogsRequest', 'stream LogsReply'],
+      ['Runs a command in a container.', 'Exec', 'stream ExecRequest', 'stream ExecReply'],
+      ["Input and output of a container's first process.", 'Attach', 'stream AttachRequest', 'stream ExecReply'],
+      ['A connection to a port inside a pod.', 'PortForward', 'stream PortForwardRequest', 'stream PortForwardReply'],
+      ['Files out of a container, as a tar.', 'ReadFiles', 'ReadFilesRequest', 'stream ReadFilesReply'],
+      [
+        'Files into a container; one reply when all is written.',
+        'WriteFiles',
+        'stream WriteFilesRequest',
+        'stream WriteFilesReply',
       ],
     );
   }

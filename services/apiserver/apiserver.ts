@@ -11,6 +11,7 @@ import { startRelay } from './relay/relay.ts';
 import { LmdbStore } from './store/lmdb.ts';
 import { MemoryStore } from './store/memory.ts';
 import type { Store } from './store/store.ts';
+import { newNodeStreams } from './streams/node-streams.ts';
 import type { AskNode } from './usage/usage.ts';
 
 type Context = ServiceContext<typeof apiserverOptions>;
@@ -36,10 +37,7 @@ export async function startApiserver(context: Context): Promise<void> {
   context.onStop('registry', () => registry.close());
   const bus = startRelaying(context, store);
   const identities = newIdentities({ registry, clock });
-  const shared = {
-    ...{ tracer: telemetry.tracer, clock, identities },
-    ...(bus === undefined ? {} : { askNode: nodeAsker(bus, config.cluster) }),
-  };
+  const shared = { tracer: telemetry.tracer, clock, identities, ...nodeDoors(context, bus) };
   const door = newGrpcServer(registry, { ...shared, meter: telemetry.meter });
   const address = await door.start(config.listen);
   context.onStop('grpc', () => door.stop());
@@ -51,6 +49,10 @@ export async function startApiserver(context: Context): Promise<void> {
   }
   log.info({ address, data: config.data, revision: registry.cache.revision }, 'serving');
 }
+
+/** The ways to the agents of nodes. */
+const nodeDoors = ({ config: { cluster }, clock }: Context, bus: EventBus | undefined) =>
+  bus === undefined ? {} : { askNode: nodeAsker(bus, cluster), streams: newNodeStreams({ bus, cluster, clock }) };
 
 function openStore({ config, clock, telemetry }: Context): Store {
   if (config.store === 'memory') return new MemoryStore({ clock });

@@ -98,6 +98,91 @@ export interface Messages {
   DeleteCollectionReply: {
     readonly deleted: number;
   };
+  PodTarget: {
+    readonly namespace: string;
+    readonly pod: string;
+    readonly container: string;
+  };
+  LogsRequest: {
+    readonly target?: Messages['PodTarget'];
+    readonly follow: boolean;
+    readonly previous: boolean;
+    readonly tail_lines?: number;
+    readonly since_seconds?: number;
+    readonly since_time: string;
+    readonly timestamps: boolean;
+    readonly limit_bytes?: number;
+  };
+  LogsReply: {
+    readonly data: Uint8Array;
+  };
+  ExecRequest: {
+    readonly start?: Messages['ExecStart'];
+    readonly stdin?: Uint8Array;
+    readonly resize?: Messages['TerminalSize'];
+  };
+  ExecStart: {
+    readonly target?: Messages['PodTarget'];
+    readonly command: readonly string[];
+    readonly stdin: boolean;
+    readonly tty: boolean;
+  };
+  ExecReply: {
+    readonly stdout?: Uint8Array;
+    readonly stderr?: Uint8Array;
+    readonly exit?: Messages['Exit'];
+  };
+  Exit: {
+    readonly code: number;
+  };
+  TerminalSize: {
+    readonly columns: number;
+    readonly rows: number;
+  };
+  AttachRequest: {
+    readonly start?: Messages['AttachStart'];
+    readonly stdin?: Uint8Array;
+    readonly resize?: Messages['TerminalSize'];
+  };
+  AttachStart: {
+    readonly target?: Messages['PodTarget'];
+    readonly stdin: boolean;
+  };
+  PortForwardRequest: {
+    readonly start?: Messages['PortForwardStart'];
+    readonly data?: Uint8Array;
+  };
+  PortForwardStart: {
+    readonly target?: Messages['PodTarget'];
+    readonly port: number;
+  };
+  PortForwardReply: {
+    readonly data: Uint8Array;
+  };
+  ReadFilesRequest: {
+    readonly target?: Messages['PodTarget'];
+    readonly path: string;
+  };
+  ReadFilesReply: {
+    readonly about?: Messages['FileAbout'];
+    readonly tar?: Uint8Array;
+  };
+  FileAbout: {
+    readonly name: string;
+    readonly size_bytes: number;
+    readonly is_folder: boolean;
+  };
+  WriteFilesRequest: {
+    readonly start?: Messages['WriteFilesStart'];
+    readonly tar?: Uint8Array;
+  };
+  WriteFilesStart: {
+    readonly target?: Messages['PodTarget'];
+    readonly path: string;
+  };
+  WriteFilesReply: {
+
+  };
   'google.protobuf.Any': {
     readonly type_url: string;
     readonly value: Uint8Array;

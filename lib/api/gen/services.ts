@@ -57,6 +57,12 @@ export const services: Readonly<Record<string, Readonly<Record<string, MethodSha
     DeleteCollection: { request: 'DeleteSelectedRequest', reply: 'DeleteCollectionReply' },
     Bind: { request: 'BindRequest', reply: 'Pod' },
     BindMany: { request: 'BindManyRequest', reply: 'PodBatchReply' },
+    Logs: { request: 'LogsRequest', reply: 'LogsReply', replyStream: true },
+    Exec: { request: 'ExecRequest', reply: 'ExecReply', requestStream: true, replyStream: true },
+    Attach: { request: 'AttachRequest', reply: 'ExecReply', requestStream: true, replyStream: true },
+    PortForward: { request: 'PortForwardRequest', reply: 'PortForwardReply', requestStream: true, replyStream: true },
+    ReadFiles: { request: 'ReadFilesRequest', reply: 'ReadFilesReply', replyStream: true },
+    WriteFiles: { request: 'WriteFilesRequest', reply: 'WriteFilesReply', requestStream: true, replyStream: true },
   },
   'troupe.v1.ReplicationControllers': {
     Get: { request: 'NamedRequest', reply: 'ReplicationController' },

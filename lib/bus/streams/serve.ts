@@ -24,7 +24,7 @@ export interface StreamServerOptions {
 
 export interface Opened {
   /** Does the work; the stream is closed with what this resolves to, or with what it throws. */
-  run(stream: Duplex): Promise<Ending>;
+  readonly run: (stream: Duplex) => Promise<Ending>;
   /** The stream is ended when neither end sends data for so long; default never. */
   readonly idleMs?: number;
 }

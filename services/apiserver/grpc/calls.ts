@@ -1,8 +1,10 @@
 import {
   Metadata,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type Server,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -31,12 +33,17 @@ export type Unary = (request: never, call: CallContext) => Promise<object>;
  * A method that answers many times. `send` takes a message or one already encoded, and resolves when the stream takes more; it rejects
  * with Expired when the reader takes nothing for too long.
  */
-export type Streaming = (
-  request: never,
-  call: CallContext,
-  send: (message: object | Buffer) => Promise<void>,
-) => Promise<void>;
-export type Methods = Readonly<Record<string, Unary | Streaming>>;
+export interface Streaming {
+  (request: never, call: CallContext, send: Send): Promise<void>;
+  /** A reader may take nothing for as long as it likes: what it does not take is not made. */
+  readonly patient?: true;
+}
+export type Send = (message: object | Buffer) => Promise<void>;
+/** A method that hears many messages and answers many times. Nothing more is read from the caller than is taken here. */
+export type Conversing = (requests: AsyncIterable<object>, call: CallContext, send: Send) => Promise<void>;
+export type Methods = Readonly<Record<string, Unary | Streaming | Conversing>>;
+
+export const patient = (work: Streaming): Streaming => Object.assign(work, { patient: true as const });
 
 export interface CallOptions {
   readonly metrics: CallMetrics;
@@ -80,7 +87,7 @@ export function addService(server: Server, name: string, methods: Methods, optio
     if (work === undefined) throw new Error(`${name}.${method} is in the contract but nothing performs it`);
     definition[method] = {
       path: `/${name}/${method}`,
-      requestStream: false,
+      requestStream: shape.requestStream === true,
       responseStream: shape.replyStream === true,
       requestSerialize: raw,
       requestDeserialize: raw,
@@ -88,10 +95,9 @@ export function addService(server: Server, name: string, methods: Methods, optio
       responseDeserialize: raw,
     };
     const full = `${name}/${method}`;
-    implementation[method] =
-      shape.replyStream === true
-        ? streaming(full, shape, work as Streaming, options)
-        : unary(full, shape, work as Unary, options);
+    if (shape.requestStream === true) implementation[method] = conversing(full, shape, work as Conversing, options);
+    else if (shape.replyStream === true) implementation[method] = streaming(full, shape, work as Streaming, options);
+    else implementation[method] = unary(full, shape, work as Unary, options);
   }
   server.addService(definition, implementation);
 }
@@ -130,33 +136,101 @@ function streaming(
   options: CallOptions,
 ): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
-    const done = options.metrics.streamOpened(name);
-    const context = contextOf(call, options);
-    call.on('error', () => undefined); // a broken connection is told by `signal`
-    call.sendMetadata(new Metadata()); // at once: the caller knows that it has been heard
-    perform(name, context, options, async (inner) => {
+    const stallMs = work.patient === true ? undefined : options.stallMs;
+    answer(call, { name, shape, stallMs }, options, async (context, send) => {
       const request = decodeMessage(shape.request, call.request);
       await admit(options, name, call.metadata, request);
-      await work(request as never, inner, async (message) => {
-        if (context.signal.aborted) throw gone(context.signal);
-        const bytes = message instanceof Buffer ? message : encodeMessage(shape.reply, message);
-        options.metrics.streamSent(name, bytes.length);
-        if (!call.write(bytes)) await drained(call, context.signal, options.stallMs);
-      });
-    })
-      .then(
-        () => {
-          done(0);
-          call.end();
-        },
-        (error: unknown) => {
-          const status = toStatus(error);
-          done(status.code);
-          call.emit('error', status);
-        },
-      )
-      .finally(context.release);
+      await work(request as never, context, send);
+    });
   };
+}
+
+function conversing(
+  name: string,
+  shape: MethodShape,
+  work: Conversing,
+  options: CallOptions,
+): handleBidiStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    /** What is asked stands in the first message. */
+    async function* admitted(messages: AsyncIterable<object>): AsyncIterable<object> {
+      let isFirst = true;
+      for await (const message of messages) {
+        if (isFirst) await admit(options, name, call.metadata, message);
+        isFirst = false;
+        yield message;
+      }
+    }
+    answer(call, { name, shape, stallMs: undefined }, options, (context, send) =>
+      work(admitted(messagesOf(call, shape.request, context.signal)), context, send),
+    );
+  };
+}
+
+interface Answering {
+  readonly name: string;
+  readonly shape: MethodShape;
+  readonly stallMs: number | undefined;
+}
+
+function answer(
+  call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
+  { name, shape, stallMs }: Answering,
+  options: CallOptions,
+  work: (context: CallContext, send: Send) => Promise<void>,
+): void {
+  const done = options.metrics.streamOpened(name);
+  const context = contextOf(call, options);
+  call.on('error', () => undefined); // a broken connection is told by `signal`
+  call.sendMetadata(new Metadata()); // at once: the caller knows that it has been heard
+  perform(name, context, options, async (inner) => {
+    await work(inner, async (message) => {
+      if (context.signal.aborted) throw gone(context.signal);
+      const bytes = message instanceof Buffer ? message : encodeMessage(shape.reply, message);
+      options.metrics.streamSent(name, bytes.length);
+      if (!call.write(bytes)) await drained(call, context.signal, stallMs);
+    });
+  })
+    .then(
+      () => {
+        done(0);
+        call.end();
+      },
+      (error: unknown) => {
+        const status = toStatus(error);
+        done(status.code);
+        call.emit('error', status);
+      },
+    )
+    .finally(context.release);
+}
+
+/** What the caller sends, one by one; ends with its last message, rejects when it has gone. */
+async function* messagesOf(
+  call: ServerDuplexStream<Buffer, Buffer>,
+  type: string,
+  signal: AbortSignal,
+): AsyncIterable<object> {
+  // The iterator must not end the call with itself: the answer may still be on its way.
+  const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  for (;;) {
+    // Not by Promise.race: what loses against a promise that lasts as long as the call would be kept as long.
+    const next = await new Promise<IteratorResult<Buffer>>((resolve, reject) => {
+      const onAbort = (): void => {
+        reject(gone(signal));
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      messages
+        .next()
+        .then(resolve, reject)
+        .finally(() => {
+          signal.removeEventListener('abort', onAbort);
+        });
+    });
+    if (next.done === true) return;
+    yield decodeMessage(type, next.value);
+  }
 }
 
 function perform<T>(
@@ -172,7 +246,7 @@ function perform<T>(
 }
 
 function contextOf(
-  call: ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>,
+  call: ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
   { stopping }: CallOptions,
 ): CallContext & { readonly release: () => void } {
   const aborting = new AbortController();
@@ -208,11 +282,18 @@ const headerText = (text: string): string =>
 const gone = (signal: AbortSignal): Error => signal.reason as Error;
 
 /** Resolves when the stream takes more; rejects when it is over, or with Expired when nothing moves for `stallMs`. */
-function drained(stream: ServerWritableStream<Buffer, Buffer>, signal: AbortSignal, stallMs: number): Promise<void> {
+function drained(
+  stream: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
+  signal: AbortSignal,
+  stallMs: number | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      finish(new ApiError('Expired', `the reader has taken nothing for ${stallMs} ms; list again`));
-    }, stallMs);
+    const timer =
+      stallMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            finish(new ApiError('Expired', `the reader has taken nothing for ${stallMs} ms; list again`));
+          }, stallMs);
     const onDrain = (): void => {
       finish();
     };

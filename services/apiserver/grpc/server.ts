@@ -2,13 +2,15 @@ import { setMaxListeners } from 'node:events';
 import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity, type ServerOptions } from '@grpc/grpc-js';
 import type { Meter, Tracer } from '@opentelemetry/api';
-import { services } from '../../../lib/api/gen/services.ts';
+import { serviceOf, services } from '../../../lib/api/gen/services.ts';
 import { systemClock, type Clock } from '../../../lib/base/clock.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
 import { checkAccess } from '../identity/access.ts';
 import { newIdentities, type Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/registry.ts';
 import { newUsage, type AskNode } from '../usage/usage.ts';
+import { streamMethods } from '../streams/methods.ts';
+import { noNodeStreams, type NodeStreams } from '../streams/node-streams.ts';
 import { addService, type Admit, type CallOptions } from './calls.ts';
 import { newFanOut, type FanOut } from './fan-out.ts';
 import { newHealth } from './health.ts';
@@ -22,6 +24,8 @@ export interface GrpcServerOptions {
   readonly meter?: Meter;
   readonly tracer?: Tracer;
   readonly clock?: Clock;
+  /** How nodes are reached, for logs, exec and the like; without it these are refused with ServiceUnavailable. */
+  readonly streams?: NodeStreams;
   /** A stream that takes nothing for so long is ended with Expired; default 30 s. */
   readonly stallMs?: number;
   /** Bytes of changes kept for the slowest reader of a watch; default 16 MiB. */
@@ -78,8 +82,10 @@ export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {
   observe(meter, fanOut);
   const health = newHealth(Object.keys(services));
   addService(server, 'troupe.v1.Objects', objectsService(registry, fanOut), call);
-  for (const [name, methods] of Object.entries(typedServices(registry, fanOut, identities)))
-    addService(server, name, methods, call);
+  const typed = typedServices(registry, fanOut, identities);
+  const intoPods = streamMethods(registry, options.streams ?? noNodeStreams);
+  for (const [name, methods] of Object.entries(typed))
+    addService(server, name, name === serviceOf.pods ? { ...methods, ...intoPods } : methods, call);
   addService(server, 'troupe.v1.Metrics', usageService(newUsage(registry, options.askNode)), call);
   addService(server, 'grpc.health.v1.Health', health.methods, call);
   if (options.tokenRequired !== true) addReflection(server); // it asks for no token

@@ -7,7 +7,7 @@ import { ApiError, notFound } from '../../../lib/base/errors.ts';
 import type { TokenRequest } from '../../../lib/api/objects.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Registry, Served, WatchBatch, Written } from '../registry/registry.ts';
-import type { CallContext, Methods } from './calls.ts';
+import type { CallContext, Methods, Send } from './calls.ts';
 import type { FanOut } from './fan-out.ts';
 import { chunks, pagingOf, startOf } from './objects.ts';
 import { deleteOptions, keyFor, namespaceFor, readObject, selectionFor, writeOptions } from './requests.ts';
@@ -52,7 +52,6 @@ interface DeleteSelectedRequest {
   readonly selection?: Messages['Selection'];
   readonly options?: Json;
 }
-type Send = (message: object | Buffer) => Promise<void>;
 
 /** The typed services: for each kind, the verbs of the contract over the same registry as the generic service. */
 export function typedServices(

@@ -1,0 +1,86 @@
+import type { Opened } from '../../lib/bus/streams/serve.ts';
+import type { LogsRequest } from '../../lib/bus/streams/requests.ts';
+import { containerNameIn } from '../../lib/api/container-choice.ts';
+import type { Clock } from '../../lib/base/clock.ts';
+import { ApiError } from '../../lib/base/errors.ts';
+import type { PodContainer } from '../labels.ts';
+import type { ContainerRuntime, LogOptions } from '../runtime/runtime.ts';
+import { livesOf, type StreamPod } from './target.ts';
+
+/** The output of a container, as far as the engine keeps it. */
+export function openLogs(
+  pod: StreamPod,
+  request: LogsRequest,
+  parts: { readonly runtime: Pick<ContainerRuntime, 'logs'>; readonly clock: Clock; readonly signal: AbortSignal },
+): Opened {
+  const container = lifeOf(pod, request);
+  const options = logOptions(request, parts.clock.now());
+  return {
+    async run(stream) {
+      let left = request.limitBytes ?? Infinity;
+      for await (const chunk of parts.runtime.logs(container.is.id, options, parts.signal)) {
+        if (left > 0) await stream.send('stdout', chunk.subarray(0, Math.min(chunk.length, left)));
+        left -= chunk.length;
+        if (left <= 0) break;
+      }
+      return {};
+    },
+  };
+}
+
+/** What to ask of the engine. BadRequest for a wish that contradicts itself or is out of range. */
+export function logOptions(request: LogsRequest, nowMs: number): LogOptions {
+  const { tailLines, sinceSeconds, sinceTime, limitBytes } = request;
+  for (const [name, value, least] of [
+    ['tailLines', tailLines, 0],
+    ['sinceSeconds', sinceSeconds, 1],
+    ['limitBytes', limitBytes, 1],
+  ] as const) {
+    if (value !== undefined && (!Number.isInteger(value) || value < least))
+      throw new ApiError('BadRequest', `${name} ${value} must be a whole number of ${least} or more`);
+  }
+  if (sinceSeconds !== undefined && sinceTime !== undefined)
+    throw new ApiError('BadRequest', 'sinceSeconds and sinceTime say the same thing: give one of them');
+  const since =
+    sinceTime !== undefined
+      ? engineTime(sinceTime)
+      : sinceSeconds !== undefined
+        ? String(Math.floor(nowMs / 1000 - sinceSeconds))
+        : undefined;
+  return {
+    follow: request.follow ?? false,
+    timestamps: request.timestamps ?? false,
+    ...(tailLines === undefined ? {} : { tailLines }),
+    ...(since === undefined ? {} : { since }),
+  };
+}
+
+/** RFC 3339 as seconds since 1970 with all nine digits after the point. BadRequest. */
+export function engineTime(text: string): string {
+  const parts = /^(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$/.exec(text);
+  const [, moment = '', fraction = '', zone = ''] = parts ?? [];
+  const ms = Date.parse(`${moment}${zone}`.toUpperCase());
+  if (parts === null || Number.isNaN(ms) || ms < 0)
+    throw new ApiError('BadRequest', `sinceTime "${text}" must be a time such as 2026-01-31T12:00:00Z`);
+  return `${ms / 1000}.${fraction.padEnd(9, '0')}`;
+}
+
+/** The newest life that was started, or with `previous` the one before the present one. */
+function lifeOf(pod: StreamPod, request: LogsRequest): PodContainer {
+  const name = containerNameIn(pod.pod, request.container);
+  const lives = livesOf(pod, request);
+  if (request.previous !== true) {
+    if (lives[0] !== undefined) return lives[0];
+    throw new ApiError('BadRequest', `container "${name}" in pod "${pod.pod.metadata.name}" is waiting to start`);
+  }
+  // While it waits to be started again, the life that ended last is the one before the next.
+  const { containerStatuses = [], initContainerStatuses = [] } = pod.pod.status;
+  const status = [...containerStatuses, ...initContainerStatuses].find((candidate) => candidate.name === name);
+  const waits = lives[0]?.is.state === 'exited' && status?.state?.waiting !== undefined;
+  const found = lives[waits ? 0 : 1];
+  if (found !== undefined) return found;
+  throw new ApiError(
+    'BadRequest',
+    `previous terminated container "${name}" in pod "${pod.pod.metadata.name}" not found: it has not been restarted, or its last run was cleared away`,
+  );
+}
