@@ -51,7 +51,7 @@ const service = 'troupe.v1.Objects';
 const defaultTimeoutMs = 10_000;
 
 /** A dead peer is noticed after 3 s + 2 s, also when it is only stopped; a restarted one is found again within a second. */
-const channelOptions: ChannelOptions = {
+export const channelOptions: ChannelOptions = {
   'grpc.keepalive_time_ms': 3_000,
   'grpc.keepalive_timeout_ms': 2_000,
   'grpc.initial_reconnect_backoff_ms': 50,

@@ -1,6 +1,7 @@
 import type { Duplex } from '../../lib/bus/streams/duplex.ts';
 import type { Opened } from '../../lib/bus/streams/serve.ts';
-import type { FileAbout, ReadFilesRequest, WriteFilesRequest } from '../../lib/bus/streams/requests.ts';
+import type { FileAbout } from '../../lib/api/streams.ts';
+import type { ReadFilesRequest, WriteFilesRequest } from '../../lib/bus/streams/requests.ts';
 import { ApiError } from '../../lib/base/errors.ts';
 import type { ContainerRuntime } from '../runtime/runtime.ts';
 import { anyContainer, type StreamPod } from './target.ts';

@@ -1,6 +1,7 @@
 import type { Duplex } from '../../lib/bus/streams/duplex.ts';
 import type { Opened } from '../../lib/bus/streams/serve.ts';
-import type { AttachRequest, ExecRequest, TerminalSize } from '../../lib/bus/streams/requests.ts';
+import type { TerminalSize } from '../../lib/api/streams.ts';
+import type { AttachRequest, ExecRequest } from '../../lib/bus/streams/requests.ts';
 import { containerNameIn } from '../../lib/api/container-choice.ts';
 import { ApiError, messageOf } from '../../lib/base/errors.ts';
 import type { ContainerRuntime } from '../runtime/runtime.ts';

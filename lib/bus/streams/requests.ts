@@ -1,3 +1,4 @@
+import type { LogWish } from '../../api/streams.ts';
 import { ApiError } from '../../base/errors.ts';
 
 /** What a stream to a node's agent is for; the first thing that its opener says. */
@@ -17,21 +18,6 @@ export interface StreamTarget {
 export interface LogsRequest extends StreamTarget, LogWish {
   readonly verb: 'logs';
 }
-export interface LogWish {
-  /** Go on with what comes until the container ends. */
-  readonly follow?: boolean;
-  readonly tailLines?: number;
-  readonly sinceSeconds?: number;
-  /** RFC 3339; fractions of a second count. */
-  readonly sinceTime?: string;
-  /** Each line begins with its time. */
-  readonly timestamps?: boolean;
-  /** Of the container's life before this one. */
-  readonly previous?: boolean;
-  /** At most so many bytes. */
-  readonly limitBytes?: number;
-}
-
 /** `stdin` and `resize` go, `stdout` and `stderr` come; closed with the exit code. With a terminal all output is `stdout`. */
 export interface ExecRequest extends StreamTarget {
   readonly verb: 'exec';
@@ -64,19 +50,6 @@ export interface WriteFilesRequest extends StreamTarget {
   readonly verb: 'write-files';
   /** Absolute. */
   readonly path: string;
-}
-
-/** What is at a path inside a container. */
-export interface FileAbout {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly isFolder: boolean;
-}
-
-/** The size of a terminal, as the body of a `resize`. */
-export interface TerminalSize {
-  readonly columns: number;
-  readonly rows: number;
 }
 
 type Shape = Readonly<Record<string, 'string' | 'number' | 'boolean' | 'list'>>;

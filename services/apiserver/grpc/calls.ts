@@ -5,7 +5,6 @@ import {
   type handleUnaryCall,
   type Server,
   type ServerDuplexStream,
-  type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
   type UntypedServiceImplementation,
@@ -245,10 +244,13 @@ function perform<T>(
   );
 }
 
-function contextOf(
-  call: ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
-  { stopping }: CallOptions,
-): CallContext & { readonly release: () => void } {
+interface AnyCall {
+  readonly metadata: Metadata;
+  sendMetadata(metadata: Metadata): void;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
+
+function contextOf(call: AnyCall, { stopping }: CallOptions): CallContext & { readonly release: () => void } {
   const aborting = new AbortController();
   const onCancelled = (): void => {
     aborting.abort(new ApiError('Timeout', 'the caller has gone or its deadline has passed'));

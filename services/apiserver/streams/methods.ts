@@ -1,8 +1,9 @@
 import type { Messages } from '../../../lib/api/gen/messages.ts';
 import { ApiError, isApiError, messageOf } from '../../../lib/base/errors.ts';
 import type { Duplex } from '../../../lib/bus/streams/duplex.ts';
-import type { FileAbout, LogWish, StreamRequest } from '../../../lib/bus/streams/requests.ts';
-import { patient, type CallContext, type Conversing, type Methods, type Send, type Streaming } from '../grpc/calls.ts';
+import type { FileAbout, LogWish } from '../../../lib/api/streams.ts';
+import type { StreamRequest } from '../../../lib/bus/streams/requests.ts';
+import { patient, type CallContext, type Conversing, type Methods, type Send } from '../grpc/calls.ts';
 import type { Registry } from '../registry/registry.ts';
 import { locate, type Located, type Needs } from './locate.ts';
 import type { NodeStreams } from './node-streams.ts';
@@ -16,13 +17,9 @@ const firstMessageMs = 15_000;
  * takes from either side only what the other has taken: a slow reader anywhere slows the writer, and nothing is piled up here.
  */
 export function streamMethods(registry: Registry, streams: NodeStreams): Methods {
-  async function open(
-    located: Located,
-    what: object & { readonly verb: StreamRequest['verb'] },
-    call: CallContext,
-  ): Promise<Duplex> {
-    return streams.open(located.node, { ...located.target, ...what } as StreamRequest, call.signal);
-  }
+  type Wish = { readonly verb: StreamRequest['verb'] } & Readonly<Record<string, unknown>>;
+  const open = ({ node, target }: Located, wish: Wish, call: CallContext): Promise<Duplex> =>
+    streams.open(node, { ...wish, ...target } as unknown as StreamRequest, call.signal);
 
   const logs = async (request: Messages['LogsRequest'], call: CallContext, send: Send): Promise<void> => {
     const located = await locate(registry, request.target, {
@@ -65,8 +62,8 @@ export function streamMethods(registry: Registry, streams: NodeStreams): Methods
     };
 
   return {
-    Logs: patient(logs as Streaming),
-    ReadFiles: patient(readFiles as Streaming),
+    Logs: patient(logs),
+    ReadFiles: patient(readFiles),
     Exec: conversation(exec),
     Attach: conversation(attach),
     PortForward: conversation(portForward),
