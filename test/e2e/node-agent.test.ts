@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLogs } from '../../lib/bus/node-streams.ts';
+import { openStream } from '../../lib/bus/streams/open.ts';
 import { whyNoDocker } from '../support/docker-engine.ts';
 import { RealNode } from '../support/real-node.ts';
 import { until } from '../support/until.ts';
@@ -235,16 +235,16 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
     await node.untilReady('talker');
     const stop = new AbortController();
     let text = '';
-    for await (const part of openLogs(
-      node.bus,
-      'real',
-      node.nodeName,
-      { namespace: 'default', pod: 'talker', follow: true },
+    const stream = await openStream(
+      { bus: node.bus, cluster: 'real', node: node.nodeName },
+      { verb: 'logs', namespace: 'default', pod: 'talker', follow: true },
       stop.signal,
-    )) {
-      text += Buffer.from(part).toString();
-      if (text.includes('line 3')) stop.abort();
+    );
+    for await (const { data } of stream) {
+      text += Buffer.from(data ?? '').toString();
+      if (text.includes('line 3')) break;
     }
+    stop.abort();
     assert.equal(text, 'line 1\nline 2\nline 3\n');
   });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { rfc3339 } from '../../../lib/base/clock.ts';
-import { openLogs } from '../../../lib/bus/node-streams.ts';
+import { openStream } from '../../../lib/bus/streams/open.ts';
 import { RuntimeError } from '../../../node-agent/runtime/runtime.ts';
 import { AgentHarness } from './harness.ts';
 
@@ -386,13 +386,13 @@ describe('node-agent: pods from start to end', () => {
     await h.untilRunning('web');
     const { id } = await h.running('main');
     h.runtime.say(id, 'one');
-    const stop = new AbortController();
+    const never = new AbortController().signal;
+    const open = { bus: h.bus, cluster: 'test', node: 'n1', clock: h.clock };
     let text = '';
     let ended = false;
     const reading = (async () => {
-      const request = { namespace: 'default', pod: 'web', follow: true };
-      for await (const part of openLogs(h.bus, 'test', 'n1', request, stop.signal))
-        text += Buffer.from(part).toString();
+      const stream = await openStream(open, { verb: 'logs', namespace: 'default', pod: 'web', follow: true }, never);
+      for await (const { data } of stream) text += Buffer.from(data ?? '').toString();
       ended = true;
     })();
     await h.until('the first line', () => text === 'one\n');
@@ -401,12 +401,9 @@ describe('node-agent: pods from start to end', () => {
     h.runtime.crash(id, 0);
     await h.until('the end', () => ended);
     await reading;
-    await assert.rejects(
-      async () => {
-        for await (const _ of openLogs(h.bus, 'test', 'n1', { namespace: 'default', pod: 'none' }, stop.signal)) void _;
-      },
-      { reason: 'NotFound' },
-    );
+    await assert.rejects(openStream(open, { verb: 'logs', namespace: 'default', pod: 'none' }, never), {
+      reason: 'NotFound',
+    });
   });
 
   it('registers the node, keeps its status and its Lease', async () => {
