@@ -1,6 +1,6 @@
-import { ApiError, messageOf } from '../lib/base/errors.ts';
+import { messageOf } from '../lib/base/errors.ts';
 import { systemClock, type Clock } from '../lib/base/clock.ts';
-import { UsageError, type Shell, type Sink } from './shell.ts';
+import { UsageError, type Shell, type Sink, type Terminal } from './shell.ts';
 
 /** The shell of a real process. The first Ctrl-C or SIGTERM aborts the signal, a second one ends the process at once. */
 export function processShell(): Shell {
@@ -27,23 +27,11 @@ export function processShell(): Shell {
       const { newClient } = await import('../lib/client/grpc-client.ts');
       return newClient({ address, channels: 1, userAgent: 'troupe-cli', timeoutMs: options.timeoutMs });
     },
-    connectBus: async (servers, { cluster, timeoutMs }) => {
-      const { connectBus } = await import('../lib/bus/nats-bus.ts');
-      const { silentLog } = await import('../lib/base/log.ts');
-      const bus = connectBus({ servers: servers.split(','), name: 'troupe-cli', cluster, log: silentLog });
-      try {
-        await connected(bus, timeoutMs);
-      } catch (error) {
-        await bus.close().catch(() => undefined); // the reason that matters is the one thrown below
-        throw new ApiError(
-          'ServiceUnavailable',
-          `the bus at ${servers} does not answer within ${timeoutMs / 1000} s`,
-          {},
-          { cause: error },
-        );
-      }
-      return bus;
+    connectStreams: async (address, { timeoutMs }) => {
+      const { newPodStreams } = await import('../lib/client/pod-streams.ts');
+      return newPodStreams({ address, userAgent: 'troupe-cli', timeoutMs });
     },
+    terminal: processTerminal,
   };
 }
 
@@ -67,12 +55,56 @@ function sinkOf(stream: NodeJS.WriteStream): Sink {
     write: (text) => {
       stream.write(text);
     },
+    writeBytes: (bytes) =>
+      new Promise((resolve) => {
+        if (stream.write(bytes)) resolve();
+        else stream.once('drain', resolve);
+      }),
     isTerminal: stream.isTTY,
     get columns() {
       return stream.columns;
     },
   };
 }
+
+const processTerminal: Terminal = {
+  get isInput() {
+    return process.stdin.isTTY;
+  },
+  async *input(signal) {
+    const { stdin } = process;
+    const stop = (): void => void stdin.destroy();
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) return;
+    try {
+      yield* stdin as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  },
+  raw() {
+    const { stdin } = process;
+    if (!stdin.isTTY) return () => undefined;
+    const before = stdin.isRaw;
+    const restore = (): void => {
+      process.off('exit', restore);
+      if (!stdin.destroyed) stdin.setRawMode(before);
+    };
+    stdin.setRawMode(true);
+    process.on('exit', restore); // whatever ends us must not leave the terminal deaf
+    return restore;
+  },
+  size() {
+    const { columns, rows, isTTY } = process.stdout;
+    return isTTY ? { columns, rows } : undefined;
+  },
+  onResize(listener) {
+    process.stdout.on('resize', listener);
+    return () => process.stdout.off('resize', listener);
+  },
+};
 
 async function readStdin(): Promise<string> {
   if (process.stdin.isTTY)
@@ -84,27 +116,4 @@ async function readStdin(): Promise<string> {
     throw new UsageError(`-f -: standard input could not be read: ${messageOf(error)}`);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-/** Resolves when the bus is there. */
-function connected(
-  bus: { onStatus(listener: (connected: boolean) => void): () => void },
-  timeoutMs: number,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // A timer that keeps the process alive: nothing else may do so while we wait.
-    const timer = setTimeout(() => {
-      forget();
-      reject(new Error('timeout'));
-    }, timeoutMs);
-    const forget = bus.onStatus((isConnected) => {
-      if (!isConnected) return;
-      clearTimeout(timer);
-      // The first call comes before onStatus has returned.
-      queueMicrotask(() => {
-        forget();
-      });
-      resolve();
-    });
-  });
 }

@@ -3,19 +3,23 @@ import pc from 'picocolors';
 import { messageOf } from '../lib/base/errors.ts';
 import * as annotate from './commands/annotate.ts';
 import * as apply from './commands/apply.ts';
+import * as attach from './commands/attach.ts';
 import * as completion from './commands/completion.ts';
+import * as copy from './commands/cp.ts';
 import * as remove from './commands/delete.ts';
 import * as describe from './commands/describe.ts';
 import * as events from './commands/events.ts';
+import * as exec from './commands/exec.ts';
 import * as get from './commands/get.ts';
 import * as label from './commands/label.ts';
 import * as logs from './commands/logs.ts';
+import * as portForward from './commands/port-forward.ts';
 import * as scale from './commands/scale.ts';
 import * as top from './commands/top.ts';
 import * as version from './commands/version.ts';
 import { renderReport } from './report.ts';
 import { declareGlobals } from './session.ts';
-import { AlreadyReported, UsageError, type Shell } from './shell.ts';
+import { AlreadyReported, ExitWith, UsageError, type Shell } from './shell.ts';
 
 /** A command file: puts its command into the program. */
 export interface CommandFile {
@@ -29,6 +33,10 @@ const commands: readonly CommandFile[] = [
   describe,
   events,
   logs,
+  exec,
+  attach,
+  portForward,
+  copy,
   top,
   scale,
   label,
@@ -80,6 +88,7 @@ export async function runTroupe(
 }
 
 function exitCodeOf(error: unknown, shell: Shell): number {
+  if (error instanceof ExitWith) return error.code;
   if (error instanceof AlreadyReported) return exitCodes.failure;
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
   // `troupe` alone: the help has been written to standard error.

@@ -15,7 +15,6 @@ export interface Report {
 /** What the command was told to speak to. */
 export interface Addresses {
   readonly server: string;
-  readonly nats: string;
 }
 
 /** Where a field stands in the manifest, such as `web.yaml:12:9`. */
@@ -74,9 +73,8 @@ function adviceFor(error: ApiError, globals: Addresses): string | undefined {
   switch (error.reason) {
     case 'ServiceUnavailable':
       if (error.message.includes('agent of node')) return 'see how the node is: troupe get nodes';
-      return error.message.includes(globals.nats)
-        ? `see that the bus runs at ${globals.nats} (troupe status), or name another with --nats`
-        : `start a cluster here with "troupe up", or name another with --server (now ${globals.server})`;
+      if (/\bbus\b/.test(error.message)) return 'see that the bus runs: troupe status';
+      return `start a cluster here with "troupe up", or name another with --server (now ${globals.server})`;
     case 'Timeout':
       return `see whether the apiserver at ${globals.server} is well (troupe status), or allow it more time with --request-timeout`;
     case 'Conflict':

@@ -1,19 +1,17 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import pc from 'picocolors';
-import { messageOf } from '../lib/base/errors.ts';
-import type { EventBus } from '../lib/bus/bus.ts';
 import type { CallOptions, Client } from '../lib/client/client.ts';
+import type { PodStreams } from '../lib/client/pod-streams.ts';
 import type { Colors } from './columns.ts';
 import { parseDurationMs } from './duration.ts';
 import { renderReport, reportOf, type Addresses, type Locate } from './report.ts';
-import { AlreadyReported, UsageError, type Shell } from './shell.ts';
+import { AlreadyReported, ExitWith, UsageError, type Shell } from './shell.ts';
 
 export const outputs = ['table', 'wide', 'yaml', 'json', 'name'] as const;
 export type Output = (typeof outputs)[number];
 
 /** The options every command has, parsed. */
 export interface Globals extends Addresses {
-  readonly cluster: string;
   readonly namespace: string;
   /** The namespace was given, not assumed: an object of a manifest may not contradict it. */
   readonly namespaceGiven: boolean;
@@ -32,7 +30,7 @@ export interface Session {
   /** The deadline of one request. */
   readonly call: CallOptions;
   client(): Promise<Client>;
-  bus(): Promise<EventBus>;
+  streams(): Promise<PodStreams>;
   /** One line on standard output. */
   print(line: string): void;
   /** One line about the work, on standard error. */
@@ -52,8 +50,6 @@ export function declareGlobals<C extends CommandUnknownOpts>(command: C): C {
   command
     .optionsGroup('Options of every command:')
     .option('--server <address>', 'address of the apiserver (TROUPE_SERVER, or 127.0.0.1:7400)')
-    .option('--nats <address>', 'address of the bus, for logs (TROUPE_NATS, or nats://127.0.0.1:4222)')
-    .option('--cluster <name>', 'name of the cluster on the bus (TROUPE_CLUSTER, or troupe)')
     .option('-n, --namespace <name>', 'namespace to work in (TROUPE_NAMESPACE, or default)')
     .option('-o, --output <form>', `form of the output: ${outputs.join(', ')}`)
     .option('--no-color', 'no colour, even on a terminal (NO_COLOR)')
@@ -79,8 +75,6 @@ export function globalsOf(command: CommandUnknownOpts, env: Shell['env']): Globa
   if (requestTimeoutMs <= 0) throw new UsageError('--request-timeout must be more than 0');
   return {
     server: given('server', 'TROUPE_SERVER') ?? '127.0.0.1:7400',
-    nats: given('nats', 'TROUPE_NATS') ?? 'nats://127.0.0.1:4222',
-    cluster: given('cluster', 'TROUPE_CLUSTER') ?? 'troupe',
     namespace: namespace ?? 'default',
     namespaceGiven: namespace !== undefined,
     output: output as Output | undefined,
@@ -97,7 +91,7 @@ export async function withSession(
 ): Promise<void> {
   const globals = globalsOf(command, shell.env);
   let client: Promise<Client> | undefined;
-  let bus: Promise<EventBus> | undefined;
+  let streams: Promise<PodStreams> | undefined;
   const timeoutMs = globals.requestTimeoutMs;
   const errorColors = pc.createColors(globals.color && shell.stderr.isTerminal);
   const session: Session = {
@@ -107,7 +101,7 @@ export async function withSession(
     signal: shell.signal,
     call: { timeoutMs, signal: shell.signal },
     client: () => (client ??= shell.connect(globals.server, { timeoutMs })),
-    bus: () => (bus ??= shell.connectBus(globals.nats, { cluster: globals.cluster, timeoutMs })),
+    streams: () => (streams ??= shell.connectStreams(globals.server, { timeoutMs })),
     print: (line) => {
       shell.stdout.write(`${line}\n`);
     },
@@ -131,15 +125,18 @@ export async function withSession(
   try {
     await work(session);
   } catch (error) {
-    if (error instanceof UsageError || error instanceof AlreadyReported || shell.signal.aborted) throw error;
+    if (
+      error instanceof UsageError ||
+      error instanceof AlreadyReported ||
+      error instanceof ExitWith ||
+      shell.signal.aborted
+    )
+      throw error;
     shell.stderr.write(renderReport(reportOf(error, globals), errorColors));
     throw new AlreadyReported();
   } finally {
     // What never opened has nothing to close, and its error has been thrown to `work` already.
     (await client?.catch(() => undefined))?.close();
-    const opened = await bus?.catch(() => undefined);
-    await opened?.close().catch((error: unknown) => {
-      session.warn(`the connection to the bus did not close cleanly: ${messageOf(error)}`);
-    });
+    (await streams?.catch(() => undefined))?.close();
   }
 }

@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings';
-import type { LogWish } from '../logs/show.ts';
+import type { LogWish } from '../../lib/api/streams.ts';
 import { parseCount, parseDurationMs } from '../duration.ts';
 import { withSession, type Session } from '../session.ts';
 import { AlreadyReported, UsageError, type Shell } from '../shell.ts';
@@ -12,6 +12,8 @@ interface Options {
   readonly selector?: string;
   readonly tail?: string;
   readonly since?: string;
+  readonly sinceTime?: string;
+  readonly limitBytes?: string;
   readonly timestamps?: true;
   readonly previous?: true;
   readonly prefix?: boolean;
@@ -28,6 +30,8 @@ export function register(program: Command, shell: Shell): void {
     .option('-l, --selector <selector>', 'all pods with these labels')
     .option('--tail <lines>', 'only the last lines')
     .option('--since <duration>', 'only what is newer, such as 5m')
+    .option('--since-time <time>', 'only what was written then or later, such as 2026-01-31T12:00:00Z')
+    .option('--limit-bytes <bytes>', 'at most so much of each')
     .option('--timestamps', 'each line with its time')
     .option('-p, --previous', 'of the run before the last restart')
     .option('--prefix', 'each line with the name of its pod; on by itself where there are several')
@@ -46,20 +50,28 @@ async function logs(session: Session, pod: string | undefined, options: Options)
   if (options.previous === true && options.follow === true) {
     throw new UsageError('a run that has ended writes no more: leave out -f or -p');
   }
+  if (options.since !== undefined && options.sinceTime !== undefined)
+    throw new UsageError('give --since or --since-time, not both');
+  if (options.sinceTime !== undefined && Number.isNaN(Date.parse(options.sinceTime)))
+    throw new UsageError(`--since-time ${options.sinceTime}: write it like 2026-01-31T12:00:00Z`);
   const request: LogWish = {
     follow: options.follow === true,
     ...(options.tail === undefined ? {} : { tailLines: parseCount('--tail', options.tail) }),
     ...(options.since === undefined
       ? {}
       : { sinceSeconds: Math.max(1, Math.round(parseDurationMs('--since', options.since) / 1000)) }),
+    ...(options.sinceTime === undefined ? {} : { sinceTime: options.sinceTime }),
+    ...(options.limitBytes === undefined ? {} : { limitBytes: parseCount('--limit-bytes', options.limitBytes, 1) }),
     timestamps: options.timestamps === true,
     previous: options.previous === true,
   };
-  const { resolvePods } = await import('../logs/pods.ts');
+  const { podsBehind, podsSelected } = await import('../streams/choose.ts');
   const { showLogs } = await import('../logs/show.ts');
-  const selector = options.selector === undefined ? undefined : selectorText(options.selector);
-  const pods = await resolvePods(session, pod, selector);
-  const failed = await showLogs(session, pods, {
+  const chosen =
+    options.selector === undefined
+      ? podsBehind(session, pod ?? '')
+      : podsSelected(session, selectorText(options.selector));
+  const failed = await showLogs(session, await chosen, {
     request,
     containers: options.allContainers === true ? 'all' : options.container,
     prefix: options.prefix,

@@ -44,6 +44,9 @@ async function possible(
           ? namesOf(resourceByName(positional[0] ?? '') ?? 'pods')
           : [];
     case 'logs':
+    case 'exec':
+    case 'attach':
+    case 'port-forward':
       return positional.length > 0
         ? []
         : objectWords(last, ['pods', 'replicationcontrollers', 'services'], namesOf, 'pods');

@@ -2,14 +2,12 @@ import { ApiError } from '../../lib/base/errors.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import { keyOf } from '../../lib/api/keys.ts';
 import { conditionOf } from '../../lib/api/pods.ts';
-import { openLogs, type LogRequest } from '../../lib/bus/node-streams.ts';
+import { containerNames } from '../../lib/api/container-choice.ts';
+import type { LogWish } from '../../lib/api/streams.ts';
 import { follow } from '../follow.ts';
 import type { Session } from '../session.ts';
 import { newLineSplitter } from './lines.ts';
-import type { LogPods } from './pods.ts';
-
-/** What to show of a container's log. */
-export type LogWish = Omit<LogRequest, 'namespace' | 'pod' | 'container'>;
+import { oneContainer, type ChosenPods } from '../streams/choose.ts';
 
 export interface ShowOptions {
   readonly request: LogWish;
@@ -28,13 +26,18 @@ interface Source {
 }
 
 /** Prints the logs; resolves to the number of containers whose logs could not be had. With `follow`, until all have ended or Ctrl-C. */
-export async function showLogs(session: Session, { pods, selection }: LogPods, options: ShowOptions): Promise<number> {
+export async function showLogs(
+  session: Session,
+  { pods, selection }: ChosenPods,
+  options: ShowOptions,
+): Promise<number> {
   const sources = pods.flatMap((pod) => sourcesOf(session, pod, options.containers));
   const several = sources.length > 1 || selection !== undefined;
   const width = Math.max(0, ...sources.map((source) => prefixOf(source).length));
   let failed = 0;
   const show = async (source: Source): Promise<void> => {
-    const prefix = (options.prefix ?? several) ? session.colors.cyan(prefixOf(source).padEnd(width)) + ' ' : '';
+    const name = (): string => session.colors.cyan(prefixOf(source).padEnd(width)) + ' ';
+    const prefix = (options.prefix ?? several) ? name() : several ? '' : undefined;
     try {
       await showOne(session, source, options.request, prefix);
     } catch (error) {
@@ -82,70 +85,59 @@ const prefixOf = ({ pod, container }: Source): string =>
   pod.spec.containers.length === 1 ? `[${pod.metadata.name}]` : `[${pod.metadata.name} ${container}]`;
 
 function sourcesOf(session: Session, pod: Pod, wanted: string | undefined): Source[] {
-  const names = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name);
-  const [first] = pod.spec.containers;
+  const names = containerNames(pod);
   if (wanted === 'all') return names.map((container) => ({ pod, container }));
-  if (wanted === undefined) {
-    if (pod.spec.containers.length > 1)
-      session.note(
-        `${pod.metadata.name} has the containers ${names.join(', ')}; showing ${first?.name ?? ''} (-c shows another)`,
-      );
-    return first === undefined ? [] : [{ pod, container: first.name }];
-  }
-  if (!names.includes(wanted)) {
-    throw new ApiError(
-      'BadRequest',
-      `pod/${pod.metadata.name} has no container "${wanted}"; it has ${names.join(', ')}`,
-    );
-  }
-  return [{ pod, container: wanted }];
+  return [{ pod, container: oneContainer(session, pod, wanted) }];
 }
 
-async function showOne(session: Session, { pod, container }: Source, request: LogWish, prefix: string): Promise<void> {
-  const node = await nodeOf(session, pod, container, request);
-  if (node === undefined) return;
-  const bus = await session.bus();
+async function showOne(
+  session: Session,
+  { pod, container }: Source,
+  wish: LogWish,
+  prefix: string | undefined,
+): Promise<void> {
+  if (!(await hasRun(session, pod, container, wish))) return;
+  const streams = await session.streams();
   const { namespace = '', name } = pod.metadata;
+  const { stdout } = session.shell;
+  const chunks = streams.logs({ namespace, pod: name, container }, wish, session.signal);
+  if (prefix === undefined) {
+    for await (const chunk of chunks) await stdout.writeBytes(chunk); // as it is: it need not even be text
+    return;
+  }
   const splitter = newLineSplitter();
-  const print = (lines: readonly string[]): void => {
-    for (const line of lines) session.print(prefix + line);
-  };
+  const print = (lines: readonly string[]): Promise<void> =>
+    lines.length === 0
+      ? Promise.resolve()
+      : stdout.writeBytes(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join('')));
   try {
-    for await (const chunk of openLogs(
-      bus,
-      session.globals.cluster,
-      node,
-      { ...request, namespace, pod: name, container },
-      session.signal,
-    )) {
-      print(splitter.push(chunk));
-    }
+    for await (const chunk of chunks) await print(splitter.push(chunk));
   } finally {
-    print(splitter.end());
+    await print(splitter.end());
   }
 }
 
 /**
- * The node on which the container runs or has run. With `follow`, waits for that; undefined when the pod goes away
- * before. Otherwise ApiError says what the pod is waiting for.
+ * Whether the container runs or has run. With `follow`, waits for that; false when the pod goes away before. Otherwise ApiError
+ * says what the pod is waiting for.
  */
-async function nodeOf(session: Session, found: Pod, container: string, request: LogWish): Promise<string | undefined> {
+async function hasRun(session: Session, found: Pod, container: string, wish: LogWish): Promise<boolean> {
   const obstacle = obstacleOf(found, container);
-  if (obstacle === undefined) return found.spec.nodeName;
-  if (request.follow !== true) throw new ApiError('BadRequest', obstacle);
+  if (obstacle === undefined) return true;
+  if (wish.follow !== true) throw new ApiError('BadRequest', obstacle);
   session.note(`${obstacle}; waiting`);
   const client = await session.client();
   const { namespace = '', name, uid } = found.metadata;
   const now = await client.get('pods', keyOf(found), session.call);
-  if (now?.metadata.uid !== uid) return undefined;
-  if (obstacleOf(now, container) === undefined) return now.spec.nodeName;
+  if (now?.metadata.uid !== uid) return false;
+  if (obstacleOf(now, container) === undefined) return true;
   const selection = { namespace, fieldSelector: `metadata.name=${name}`, fromRevision: now.metadata.resourceVersion };
   for await (const { type, object } of follow(session, 'pods', selection, session.signal)) {
     if (object === undefined) continue;
-    if (type === 'DELETED' || object.metadata.uid !== uid) return undefined;
-    if (obstacleOf(object, container) === undefined) return object.spec.nodeName;
+    if (type === 'DELETED' || object.metadata.uid !== uid) return false;
+    if (obstacleOf(object, container) === undefined) return true;
   }
-  return undefined;
+  return false;
 }
 
 /** Why there can be no logs yet. */
@@ -157,8 +149,8 @@ function obstacleOf(pod: Pod, container: string): string | undefined {
   }
   const statuses = [...(pod.status.initContainerStatuses ?? []), ...(pod.status.containerStatuses ?? [])];
   const status = statuses.find((candidate) => candidate.name === container);
-  const hasRun = status?.containerID !== undefined && status.containerID !== '';
-  if (hasRun || status?.lastState?.terminated !== undefined) return undefined;
+  const ran = status?.containerID !== undefined && status.containerID !== '';
+  if (ran || status?.lastState?.terminated !== undefined) return undefined;
   const waiting = status?.state?.waiting;
   const why = [waiting?.reason, waiting?.message].filter((part) => part !== undefined && part !== '').join(': ');
   return `container ${container} of pod/${name} has not started yet${why === '' ? '' : ` (${why})`}`;

@@ -2,7 +2,7 @@ import { visibleLength } from '../columns.ts';
 import type { Sink } from '../shell.ts';
 
 /** Shows one table after another: in the place of the one before on a terminal, under it elsewhere. */
-export function newScreen(out: Sink): { show(lines: readonly string[]): void } {
+export function newScreen(out: Omit<Sink, 'writeBytes'>): { show(lines: readonly string[]): void } {
   let rows: number | undefined;
   const rowsOf = (line: string): number => Math.max(1, Math.ceil(visibleLength(line) / (out.columns ?? Infinity)));
   return {

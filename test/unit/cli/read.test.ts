@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import type { EventBus } from '../../../lib/bus/bus.ts';
-import { MemoryBus } from '../../../lib/bus/memory-bus.ts';
-import { statusHeader, streamVerbs, type LogRequest, type StreamStatus } from '../../../lib/bus/node-streams.ts';
-import { nodeSubject } from '../../../lib/bus/subjects.ts';
+import type { LogWish } from '../../../lib/api/streams.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
+import type { PodStreams, PodTarget } from '../../../lib/client/pod-streams.ts';
 import { aContainer, aNode, anEndpoints, anEvent, anRc, aPod, aService, uidOf } from '../../support/builders.ts';
 import { until } from '../../support/until.ts';
 import { FakeClient, start, troupe } from './run.ts';
@@ -182,13 +180,13 @@ Events:
   });
 
   describe('logs', () => {
-    const bus = new MemoryBus();
     /** What each container has written, in chunks; with `follow` the stream stays open after them. */
     const written = new Map<string, string[]>();
-    const requests: LogRequest[] = [];
-    before(() => {
-      serve(bus, 'n1', written, requests);
-    });
+    const requests: object[] = [];
+    const streams = logsOnly(
+      (name) => written.get(name) ?? [],
+      (request) => requests.push(request),
+    );
     beforeEach(() => {
       written.clear();
       requests.length = 0;
@@ -199,13 +197,14 @@ Events:
     });
 
     it('shows what one pod wrote, as it is', async () => {
-      const said = await troupe(client, 'logs web-1 --tail 5 --since 2m --timestamps', { bus });
-      assert.deepEqual(said, { code: 0, out: 'one\ntwo\nthr\u00e9e\n', err: '' });
+      const said = await troupe(client, 'logs web-1 --tail 5 --since 2m --timestamps --limit-bytes 99', { streams });
+      assert.deepEqual(said, { code: 0, out: 'one\ntwo\nthr\u00e9e', err: '' }, 'as it is: no line break is added');
       assert.deepEqual(requests, [
         {
           follow: false,
           tailLines: 5,
           sinceSeconds: 120,
+          limitBytes: 99,
           timestamps: true,
           previous: false,
           namespace: 'default',
@@ -217,14 +216,17 @@ Events:
 
     it('names the pod on each line where there are several', async () => {
       const want = '[web-1]  one\n[web-1]  two\n[web-1]  thr\u00e9e\n[web-10] ten\n';
-      assert.equal((await troupe(client, 'logs -l app=web', { bus })).out, want);
+      assert.equal((await troupe(client, 'logs -l app=web', { streams })).out, want);
       client.put('replicationcontrollers', anRc({ name: 'web' }));
-      assert.equal((await troupe(client, 'logs rc/web', { bus })).out, want);
-      assert.equal((await troupe(client, 'logs -l app=web --no-prefix', { bus })).out, 'one\ntwo\nthr\u00e9e\nten\n');
+      assert.equal((await troupe(client, 'logs rc/web', { streams })).out, want);
+      assert.equal(
+        (await troupe(client, 'logs -l app=web --no-prefix', { streams })).out,
+        'one\ntwo\nthr\u00e9e\nten\n',
+      );
     });
 
     it('follows, also pods that come later, until Ctrl-C', async () => {
-      const running = start(client, 'logs -f -l app=web', { bus });
+      const running = start(client, 'logs -f -l app=web', { streams });
       await until(() => running.out().includes('ten') && client.watching === 1, { what: 'the first pods' });
       written.set('web-2/main', ['late\n']);
       client.put('pods', aPod({ name: 'web-2', labels: { app: 'web' } }));
@@ -240,13 +242,16 @@ Events:
       client.put('pods', aPod({ name: 'two', nodeName: 'n1', spec: { containers } }));
       written.set('two/main', ['m\n']);
       written.set('two/side', ['s\n']);
-      const first = await troupe(client, 'logs two', { bus });
+      const first = await troupe(client, 'logs two', { streams });
       assert.equal(first.out, 'm\n');
-      assert.match(first.err, /two has the containers main, side; showing main \(-c shows another\)/);
-      assert.equal((await troupe(client, 'logs two -c side', { bus })).out, 's\n');
-      assert.equal((await troupe(client, 'logs two --all-containers', { bus })).out, '[two main] m\n[two side] s\n');
+      assert.match(first.err, /two has the containers main, side; taking main \(-c takes another\)/);
+      assert.equal((await troupe(client, 'logs two -c side', { streams })).out, 's\n');
+      assert.equal(
+        (await troupe(client, 'logs two --all-containers', { streams })).out,
+        '[two main] m\n[two side] s\n',
+      );
       assert.match(
-        (await troupe(client, 'logs two -c third', { bus })).err,
+        (await troupe(client, 'logs two -c third', { streams })).err,
         /pod\/two has no container "third"; it has main, side/,
       );
     });
@@ -265,32 +270,32 @@ Events:
         'pods',
         aPod({ name: 'stuck', nodeName: 'n1', phase: 'Pending', status: { containerStatuses: [waiting] } }),
       );
-      assert.match((await troupe(client, 'logs new', { bus })).err, /pod\/new has no node yet/);
+      assert.match((await troupe(client, 'logs new', { streams })).err, /pod\/new has no node yet/);
       assert.match(
-        (await troupe(client, 'logs stuck', { bus })).err,
+        (await troupe(client, 'logs stuck', { streams })).err,
         /has not started yet \(ErrImagePull: no such image\)/,
       );
-      assert.match((await troupe(client, 'logs ghost', { bus })).err, /pods "ghost" not found/);
+      assert.match((await troupe(client, 'logs ghost', { streams })).err, /pods "ghost" not found/);
       client.put('pods', aPod({ name: 'lost', nodeName: 'n9' }));
-      const lost = await troupe(client, 'logs lost', { bus });
+      const lost = await troupe(client, 'logs lost', { streams });
       assert.equal(lost.code, 1);
       assert.match(
         lost.err,
-        /the agent of node "n9" does not answer\n {2}to do: see how the node is: troupe get nodes/,
+        /the agent of node "n9" does not listen on the bus\n {2}to do: see how the node is: troupe get nodes/,
       );
-      const away = await troupe(client, 'logs web-1');
-      assert.match(away.err, /the bus at nats:\/\/127\.0\.0\.1:4222 does not answer\n {2}to do: see that the bus runs/);
     });
 
     for (const [line, says] of [
       ['logs', /name a pod, or give a selector/],
       ['logs web-1 -l app=web', /not both/],
       ['logs web-1 -f -p', /a run that has ended writes no more/],
+      ['logs web-1 --since 5m --since-time 2026-01-01T00:00:00Z', /not both/],
+      ['logs web-1 --since-time noon', /write it like 2026-01-31T12:00:00Z/],
       ['logs web-1 --since yesterday', /--since yesterday: not a duration/],
-      ['logs node/n1', /logs are of pods/],
+      ['logs node/n1', /name a pod, a replicationcontroller or a service/],
     ] as const) {
       it(`refuses "${line}"`, async () => {
-        const said = await troupe(client, line, { bus });
+        const said = await troupe(client, line, { streams });
         assert.equal(said.code, 2);
         assert.match(said.err, says);
       });
@@ -350,39 +355,26 @@ Events:
   });
 });
 
-/** A node's agent as far as logs go. */
-function serve(
-  bus: EventBus,
-  node: string,
-  written: ReadonlyMap<string, readonly string[]>,
-  requests: LogRequest[],
-): void {
-  const streams = new Map<string, { readonly chunks: readonly string[]; readonly follow: boolean }>();
-  const answerTo = <T>(verb: string, answer: (body: T) => [StreamStatus, string]): void => {
-    bus.subscribe(
-      nodeSubject('troupe', node, verb),
-      ({ data, reply }) => {
-        if (reply === undefined) return;
-        const [status, text] = answer(JSON.parse(Buffer.from(data).toString()) as T);
-        const say = (): void => {
-          bus.publish({ subject: reply, headers: { [statusHeader]: status }, data: Buffer.from(text) });
-        };
-        if (status === 'idle') setTimeout(say, 20);
-        else say();
-      },
-      () => undefined,
-    );
+/** Streams into pods, as far as logs go; with `follow` they stay open after what has been written. */
+function logsOnly(
+  chunksOf: (name: string) => readonly string[],
+  onRequest: (request: PodTarget & LogWish) => void,
+): PodStreams {
+  const none = (): never => {
+    throw new Error('only logs are expected');
   };
-  answerTo<LogRequest>(streamVerbs.open, (request) => {
-    requests.push(request);
-    const stream = String(streams.size);
-    const chunks = written.get(`${request.pod}/${request.container}`) ?? [];
-    streams.set(stream, { chunks, follow: request.follow === true });
-    return ['opened', JSON.stringify({ stream })];
-  });
-  answerTo<{ readonly stream: string; readonly number: number }>(streamVerbs.next, ({ stream, number }) => {
-    const { chunks, follow } = streams.get(stream) ?? { chunks: [], follow: false };
-    const chunk = chunks[number];
-    return chunk !== undefined ? ['data', chunk] : [follow ? 'idle' : 'end', ''];
-  });
+  return {
+    async *logs(target, wish, signal) {
+      onRequest({ ...wish, ...target });
+      for (const chunk of chunksOf(`${target.pod}/${target.container}`)) yield Buffer.from(chunk);
+      if (target.pod === 'lost')
+        throw new ApiError('ServiceUnavailable', 'the agent of node "n9" does not listen on the bus');
+      if (wish.follow !== true || signal.aborted) return;
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+      throw new ApiError('Timeout', 'the caller gave the call up');
+    },
+    ...{ exec: none, attach: none, connect: none, readFiles: none, writeFiles: none, close: () => undefined },
+  };
 }

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runTroupe } from '../../../cli/program.ts';
 import type { Shell } from '../../../cli/shell.ts';
+import type { TerminalSize } from '../../../lib/api/streams.ts';
 import { systemClock } from '../../../lib/base/clock.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
-import { MemoryBus } from '../../../lib/bus/memory-bus.ts';
 import type { Client } from '../../../lib/client/client.ts';
+import type { PodStreams } from '../../../lib/client/pod-streams.ts';
 import { epochMs } from '../../support/builders.ts';
 import { FakeClient } from './fake-client.ts';
 
@@ -20,7 +21,9 @@ export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly isTerminal?: boolean;
-  readonly bus?: MemoryBus;
+  readonly streams?: PodStreams;
+  /** The size of the terminal, where there is one. */
+  readonly size?: TerminalSize;
 }
 
 /** A command that is still running, such as a watch. */
@@ -40,17 +43,33 @@ export function start(client: Client, line: string | readonly string[], options:
   let out = '';
   let err = '';
   const isTerminal = options.isTerminal ?? false;
+  const sink = (take: (text: string) => void): Shell['stdout'] => ({
+    write: take,
+    writeBytes: async (bytes) => {
+      take(Buffer.from(bytes).toString());
+    },
+    isTerminal,
+  });
   const shell: Shell = {
-    stdout: { write: (text) => void (out += text), isTerminal },
-    stderr: { write: (text) => void (err += text), isTerminal },
+    stdout: sink((text) => (out += text)),
+    stderr: sink((text) => (err += text)),
     env: options.env ?? {},
     clock: { ...systemClock, now: () => nowMs },
     signal: stop.signal,
     readStdin: async () => options.stdin ?? '',
     connect: async () => client,
-    connectBus: async (servers) => {
-      if (options.bus === undefined) throw new ApiError('ServiceUnavailable', `the bus at ${servers} does not answer`);
-      return new MemoryBus(options.bus.broker); // a command closes its own
+    connectStreams: async (address) => {
+      if (options.streams === undefined) throw new ApiError('ServiceUnavailable', `no streams at ${address}`);
+      return { ...options.streams, close: () => undefined };
+    },
+    terminal: {
+      isInput: isTerminal,
+      input: async function* () {
+        if (options.stdin !== undefined) yield Buffer.from(options.stdin);
+      },
+      raw: () => () => undefined,
+      size: () => options.size,
+      onResize: () => () => undefined,
     },
   };
   const words = typeof line === 'string' ? line.split(' ') : line;
