@@ -11,6 +11,8 @@ need_cluster_packages
 need dockerd docker.io 'the container engine that tests start for themselves'
 need busybox busybox-static 'test images'
 need dig dnsutils 'asks the DNS service as a user would'
+need linux.uml user-mode-linux 'a kernel with NFS, whatever that of the machine has'
+need exportfs nfs-kernel-server 'a real file server'
 need docker-registry docker-registry 'a real registry to pull from'
 need htpasswd apache2-utils 'its users'
 need openssl openssl 'certificates for the HTTPS probes of a test'

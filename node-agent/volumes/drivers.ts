@@ -4,7 +4,7 @@ import type { Disks } from '../disks/disks.ts';
 import { newClaimDriver } from './claim.ts';
 import type { VolumeDriver } from './driver.ts';
 import { emptyDirDriver } from './empty-dir.ts';
-import { nfsDriver } from './nfs.ts';
+import { newNfsDriver } from './nfs.ts';
 import { newHostPathDriver, type HostPathRule } from './host-path.ts';
 
 export interface DriverOptions {
@@ -18,7 +18,7 @@ export interface DriverOptions {
 
 /** What this node can do, by kind of volume. Another kind is another driver in this list. */
 export function newVolumeDrivers({ hostPaths, ...place }: DriverOptions): ReadonlyMap<string, VolumeDriver> {
-  const list = [emptyDirDriver, newHostPathDriver(hostPaths), ...apiFileDrivers, nfsDriver];
+  const list = [emptyDirDriver, newHostPathDriver(hostPaths), ...apiFileDrivers, newNfsDriver()];
   const drivers = new Map(list.map((driver): [string, VolumeDriver] => [driver.kind, driver]));
   const claims = newClaimDriver({ ...place, drivers });
   return new Map([...drivers, [claims.kind, claims]]);

@@ -7,7 +7,7 @@ import { VolumeError, type VolumeDriver } from './driver.ts';
 import { isMounted } from './mounts.ts';
 import { removeTree } from './removal.ts';
 
-const mountMs = 30_000;
+const defaultMountMs = 30_000;
 
 /**
  * A server that dies must not hang who reads: after 5, 10 and 15 s without an answer an operation fails with EIO. Kubernetes leaves the
@@ -20,19 +20,21 @@ const patience = ['soft', 'timeo=50', 'retrans=2'];
  * starts meanwhile does not mount it twice; whether it is mounted is asked of the kernel's table, never of the server. What is on
  * the server is never removed.
  */
-export const nfsDriver: VolumeDriver = {
-  kind: 'nfs',
-  async prepare({ volume, folder, signal }) {
-    const { server = '', path = '', readOnly = false } = volume.nfs ?? {};
-    if (!(await isMounted(folder))) {
-      await mkdir(folder, { recursive: true });
-      await mountNfs({ about: `volume "${volume.name}"`, server, path, readOnly, folder, signal });
-    }
-    return { path: folder, readOnly };
-  },
-  isInPlace: ({ folder }) => isMounted(folder),
-  release: ({ folder }) => removeTree(folder),
-};
+export function newNfsDriver({ mountMs = defaultMountMs }: { readonly mountMs?: number } = {}): VolumeDriver {
+  return {
+    kind: 'nfs',
+    async prepare({ volume, folder, signal }) {
+      const { server = '', path = '', readOnly = false } = volume.nfs ?? {};
+      if (!(await isMounted(folder))) {
+        await mkdir(folder, { recursive: true });
+        await mountNfs({ about: `volume "${volume.name}"`, server, path, readOnly, folder, signal, mountMs });
+      }
+      return { path: folder, readOnly };
+    },
+    isInPlace: ({ folder }) => isMounted(folder),
+    release: ({ folder }) => removeTree(folder),
+  };
+}
 
 interface Wish {
   readonly about: string;
@@ -41,9 +43,10 @@ interface Wish {
   readonly readOnly: boolean;
   readonly folder: string;
   readonly signal: AbortSignal;
+  readonly mountMs: number;
 }
 
-async function mountNfs({ about, server, path, readOnly, folder, signal }: Wish): Promise<void> {
+async function mountNfs({ about, server, path, readOnly, folder, signal, mountMs }: Wish): Promise<void> {
   const source = `${isIP(server) === 6 ? `[${server}]` : server}:${path}`;
   const options = [readOnly ? 'ro' : 'rw', ...patience];
   const helper = await helperPath();
