@@ -15,6 +15,7 @@ import type { ImageKeeper } from './images/image-keeper.ts';
 import { newImagePuller } from './images/image-puller.ts';
 import { podContainerOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
+import { tellMaintenance } from './maintenance.ts';
 import { agentMetrics } from './metrics.ts';
 import type { Peer, PodNetwork } from './network/pod-network.ts';
 import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
@@ -221,6 +222,10 @@ class RunningAgent implements Agent {
       await this.#takeRange();
       this.#peersChanged();
       void this.#relistNowAndThen();
+      tellMaintenance({
+        ...{ node: machine.name, nodes, pods, client: this.#options.client },
+        ...{ telling: this.#parts.telling, clock: this.#options.clock, log, signal },
+      });
       void watchSizes({
         ...{ pods: () => pods.list(), clock: this.#options.clock, log, signal },
         usage: (uid, volume) => this.#options.storage.usage(uid, volume),

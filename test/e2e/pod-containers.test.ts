@@ -469,6 +469,31 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
       );
     });
 
+    it('hear of maintenance before it begins, in a file', async () => {
+      const volume = {
+        name: 'about',
+        downwardAPI: { items: [{ path: 'notes', fieldRef: { fieldPath: 'metadata.annotations' } }] },
+      };
+      await node.createPod('warned', {
+        volumes: [volume],
+        containers: [{ name: 'main', command: sleeps, volumeMounts: [{ name: 'about', mountPath: '/about' }] }],
+      });
+      await node.untilReady('warned');
+      const annotations = { 'troupe.dev/maintenance-at': '2030-01-01T00:00:00Z' };
+      await node.client.patch('nodes', node.nodeName, { metadata: { annotations } });
+      await until(
+        async () => (await node.exec('warned', 'main', 'cat /about/notes')).includes('maintenance-at="2030-'),
+        {
+          what: 'the notice is in the file',
+          timeoutMs: 15_000,
+        },
+      );
+      assert.match(toldOf('warned').join('\n'), /NodeMaintenance: node real-168 goes into maintenance at 2030/);
+      await node.client.patch('nodes', node.nodeName, {
+        metadata: { annotations: { 'troupe.dev/maintenance-at': null } },
+      });
+    });
+
     it('wait for a host port that another pod has', async () => {
       const ports = [{ containerPort: 80, hostPort: 18168 }];
       await node.createPod('first', { containers: [{ name: 'main', command: sleeps, ports }] });

@@ -1,4 +1,5 @@
 import { isAbsent, isObject, listAt, objectAt, objectsAt, textAt, type Json } from '../json.ts';
+import { isMoment, maintenanceAnnotation } from '../maintenance.ts';
 import { labelValue, qualifiedName } from '../names.ts';
 import { parseCidr } from '../net.ts';
 import { checkAmount } from './amounts.ts';
@@ -10,6 +11,7 @@ import { taintEffects } from './pod-spec.ts';
 // ---- Node --------------------------------------------------------------------------------------
 
 export function validateNode(found: Findings, node: Json): void {
+  validateMaintenance(found, node);
   const spec = objectAt(node, 'spec');
   const taints = new Seen();
   objectsAt(spec, 'taints').forEach((taint, index) => {
@@ -32,6 +34,16 @@ export function validateNode(found: Findings, node: Json): void {
   if (cidrs.length > 0 && first !== '' && cidrs[0] !== first)
     found.invalid('spec.podCIDRs', cidrs, 'first value must match `podCIDR`');
   validateNodeStatus(found, node);
+}
+
+function validateMaintenance(found: Findings, node: Json): void {
+  const text = textAt(objectAt(objectAt(node, 'metadata'), 'annotations'), maintenanceAnnotation);
+  if (text !== '' && !isMoment(text))
+    found.invalid(
+      `metadata.annotations[${maintenanceAnnotation}]`,
+      text,
+      'must be a moment by RFC 3339, such as 2026-01-31T22:00:00Z',
+    );
 }
 
 export function validateNodeUpdate(found: Findings, next: Json, previous: Json): void {
