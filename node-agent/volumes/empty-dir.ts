@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { unitsOf } from '../../lib/api/quantity.ts';
 import type { Pod, Volume } from '../../lib/api/objects.ts';
-import type { VolumeDriver } from './driver.ts';
+import { VolumeError, type VolumeDriver } from './driver.ts';
 import { isMounted, mountMemory } from './mounts.ts';
 import { removeTree } from './removal.ts';
 
@@ -13,6 +13,9 @@ import { removeTree } from './removal.ts';
 export const emptyDirDriver: VolumeDriver = {
   kind: 'emptyDir',
   async prepare({ pod, volume, folder }) {
+    const medium: string = volume.emptyDir?.medium ?? '';
+    if (medium !== '' && medium !== 'Memory')
+      throw new VolumeError(`volume "${volume.name}": this node has no medium ${medium} for an emptyDir`);
     await mkdir(folder, { recursive: true });
     const { sizeLimit } = volume.emptyDir ?? {};
     if (isInMemory(volume) && !(await isMounted(folder)))

@@ -46,7 +46,12 @@ interface Wish {
   readonly mountMs: number;
 }
 
+/** Nothing that a program would take for an option, nor for two words. */
+const serverName = /^[A-Za-z0-9:][A-Za-z0-9._:-]*$/;
+
 async function mountNfs({ about, server, path, readOnly, folder, signal, mountMs }: Wish): Promise<void> {
+  if (!serverName.test(server))
+    throw new VolumeError(`${about}: nfs server "${server}" is neither a name nor an address`);
   const source = `${isIP(server) === 6 ? `[${server}]` : server}:${path}`;
   const options = [readOnly ? 'ro' : 'rw', ...patience];
   const helper = await helperPath();

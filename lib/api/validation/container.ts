@@ -39,7 +39,10 @@ export function validateContainer(found: Findings, field: string, container: Jso
   validateEnv(found, `${field}.env`, objectsAt(container, 'env'));
   validateEnvFrom(found, `${field}.envFrom`, objectsAt(container, 'envFrom'));
   validateResources(found, `${field}.resources`, objectAt(container, 'resources'));
-  validateMounts(found, `${field}.volumeMounts`, objectsAt(container, 'volumeMounts'), scope.volumes);
+  validateMounts(found, `${field}.volumeMounts`, objectsAt(container, 'volumeMounts'), {
+    volumes: scope.volumes,
+    privileged: objectAt(container, 'securityContext')['privileged'] === true,
+  });
   validateProbes(found, field, container, role);
   validateLifecycle(found, field, container, { role, graceSeconds: scope.graceSeconds });
   validateSecurity(found, `${field}.securityContext`, objectAt(container, 'securityContext'));

@@ -47,6 +47,7 @@ const sources: Readonly<Record<string, SourceRule>> = {
   hostPath(found, field, source) {
     const path = textAt(source, 'path');
     if (path === '') found.required(`${field}.path`);
+    else if (!path.startsWith('/')) found.invalid(`${field}.path`, path, 'must be an absolute path');
     else if (hasBackstep(path)) found.invalid(`${field}.path`, path, backstepRule);
     if (!isAbsent(source['type'])) found.oneOf(`${field}.type`, source['type'], hostPathTypes);
   },
@@ -74,13 +75,17 @@ const sources: Readonly<Record<string, SourceRule>> = {
   downwardAPI: validateDownward,
   projected(found, field, source) {
     checkMode(found, `${field}.defaultMode`, source['defaultMode']);
+    const paths = new Seen();
     objectsAt(source, 'sources').forEach((projection, index) => {
       const at = `${field}.sources[${index}]`;
       const given = Object.keys(projection).filter((each) => isObject(projection[each]));
       if (given.length === 0) found.required(at, 'must specify a source');
       for (const each of given.slice(1)) found.forbidden(`${at}.${each}`, 'may not specify more than 1 volume type');
       const [each] = given;
+      if (each === undefined) return;
+      checkDistinct(found, `${at}.${each}`, objectAt(projection, each), paths);
       if (each === 'downwardAPI') validateDownward(found, `${at}.${each}`, objectAt(projection, each));
+      if (each === 'serviceAccountToken') validateToken(found, `${at}.${each}`, objectAt(projection, each));
       if (each !== 'configMap' && each !== 'secret') return;
       found.checkRequired(`${at}.${each}.name`, textAt(objectAt(projection, each), 'name'), dnsSubdomain);
       validateFiles(found, `${at}.${each}`, objectAt(projection, each));
@@ -88,12 +93,32 @@ const sources: Readonly<Record<string, SourceRule>> = {
   },
 };
 
+/** Two sources of one volume must not want the same file. */
+function checkDistinct(found: Findings, field: string, source: Json, paths: Seen): void {
+  const named = [
+    ...objectsAt(source, 'items').map(
+      (item, index) => [`${field}.items[${index}].path`, textAt(item, 'path')] as const,
+    ),
+    [`${field}.path`, textAt(source, 'path')] as const,
+  ];
+  for (const [at, path] of named)
+    if (path !== '' && paths.again(path)) found.invalid(at, path, 'conflicting duplicate paths');
+}
+
+const minTokenSeconds = 600;
+const maxTokenSeconds = 2 ** 32;
+
+function validateToken(found: Findings, field: string, token: Json): void {
+  checkFilePath(found, `${field}.path`, textAt(token, 'path'));
+  found.range(`${field}.expirationSeconds`, token['expirationSeconds'], minTokenSeconds, maxTokenSeconds);
+}
+
 function validateFiles(found: Findings, field: string, source: Json): void {
   checkMode(found, `${field}.defaultMode`, source['defaultMode']);
   objectsAt(source, 'items').forEach((item, index) => {
     const at = `${field}.items[${index}]`;
     found.checkRequired(`${at}.key`, textAt(item, 'key'), dataKey);
-    checkRelative(found, `${at}.path`, textAt(item, 'path'));
+    checkFilePath(found, `${at}.path`, textAt(item, 'path'));
     checkMode(found, `${at}.mode`, item['mode']);
   });
 }
@@ -102,7 +127,7 @@ function validateDownward(found: Findings, field: string, source: Json): void {
   checkMode(found, `${field}.defaultMode`, source['defaultMode']);
   objectsAt(source, 'items').forEach((item, index) => {
     const at = `${field}.items[${index}]`;
-    checkRelative(found, `${at}.path`, textAt(item, 'path'));
+    checkFilePath(found, `${at}.path`, textAt(item, 'path'));
     checkMode(found, `${at}.mode`, item['mode']);
     const [fieldRef, resourceRef] = [item['fieldRef'], item['resourceFieldRef']];
     if (isObject(fieldRef) && isObject(resourceRef))
@@ -128,12 +153,18 @@ function checkRelative(found: Findings, field: string, path: string): void {
   else if (hasBackstep(path)) found.invalid(field, path, backstepRule);
 }
 
+/** A file's place in a volume; names that begin with ".." are the node's own. */
+function checkFilePath(found: Findings, field: string, path: string): void {
+  if (path.startsWith('..')) found.invalid(field, path, `must not start with '..'`);
+  else checkRelative(found, field, path);
+}
+
 /** Where a container sees the pod's volumes. */
 export function validateMounts(
   found: Findings,
   field: string,
   mounts: readonly Json[],
-  volumes: readonly string[],
+  { volumes, privileged }: { readonly volumes: readonly string[]; readonly privileged: boolean },
 ): void {
   const paths = new Seen();
   mounts.forEach((mount, index) => {
@@ -152,5 +183,17 @@ export function validateMounts(
     else if (paths.again(path)) found.invalid(`${at}.mountPath`, path, 'must be unique');
     const subPath = textAt(mount, 'subPath');
     if (subPath !== '') checkRelative(found, `${at}.subPath`, subPath);
+    const expression = textAt(mount, 'subPathExpr');
+    if (expression !== '' && subPath !== '')
+      found.invalid(`${at}.subPathExpr`, expression, 'subPathExpr and subPath are mutually exclusive');
+    else if (expression !== '') checkRelative(found, `${at}.subPathExpr`, expression);
+    const propagation = mount['mountPropagation'];
+    if (!isAbsent(propagation))
+      found.oneOf(`${at}.mountPropagation`, propagation, ['None', 'HostToContainer', 'Bidirectional']);
+    if (propagation === 'Bidirectional' && !privileged)
+      found.forbidden(
+        `${at}.mountPropagation`,
+        'Bidirectional mount propagation is available only to privileged containers',
+      );
   });
 }
