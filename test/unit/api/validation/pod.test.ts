@@ -464,6 +464,7 @@ describe('api/validation: pod', () => {
       [volume({ hostPath: { path: '/data', type: 'DirectoryOrCreate' } })],
       [volume({ hostPath: {} }), 'spec.volumes[0].hostPath.path', 'Required value'],
       [volume({ hostPath: { path: '/a/../b' } }), 'spec.volumes[0].hostPath.path', "must not contain '..'"],
+      [volume({ hostPath: { path: 'a' } }), 'spec.volumes[0].hostPath.path', 'absolute'],
       [volume({ hostPath: { path: '/a', type: 'Disk' } }), 'spec.volumes[0].hostPath.type', 'Unsupported value'],
       [volume({ nfs: { server: 's', path: '/p' } })],
       [volume({ nfs: { server: 's', path: 'p' } }), 'spec.volumes[0].nfs.path', 'absolute'],
@@ -514,6 +515,34 @@ describe('api/validation: pod', () => {
         'spec.volumes[0].projected.sources[0].configMap.name',
         'Required value',
       ],
+      [
+        volume({ configMap: { name: 'a', items: [{ key: 'k', path: '..data' }] } }),
+        'spec.volumes[0].configMap.items[0].path',
+        "must not start with '..'",
+      ],
+      [
+        volume({
+          projected: {
+            sources: [
+              { configMap: { name: 'a', items: [{ key: 'k', path: 'same' }] } },
+              { serviceAccountToken: { path: 'same' } },
+            ],
+          },
+        }),
+        'spec.volumes[0].projected.sources[1].serviceAccountToken.path',
+        'conflicting duplicate paths',
+      ],
+      [volume({ projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 600 } }] } })],
+      [
+        volume({ projected: { sources: [{ serviceAccountToken: { path: 'token', expirationSeconds: 1 } }] } }),
+        'spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds',
+        'between 600',
+      ],
+      [
+        volume({ projected: { sources: [{ serviceAccountToken: {} }] } }),
+        'spec.volumes[0].projected.sources[0].serviceAccountToken.path',
+        'Required value',
+      ],
       [volume({ csi: { driver: 'x' } })],
       [
         volume({ emptyDir: {}, hostPath: { path: '/a' } }),
@@ -551,6 +580,29 @@ describe('api/validation: pod', () => {
       ],
       [mounts([{ name: 'v', mountPath: '/a', subPath: '/x' }]), `${at}.volumeMounts[0].subPath`, 'relative'],
       [mounts([{ name: 'v', mountPath: '/a', subPath: 'x/..' }]), `${at}.volumeMounts[0].subPath`, "'..'"],
+      [mounts([{ name: 'v', mountPath: '/a', subPathExpr: '$(POD)/x', mountPropagation: 'HostToContainer' }])],
+      [mounts([{ name: 'v', mountPath: '/a', subPathExpr: '/x' }]), `${at}.volumeMounts[0].subPathExpr`, 'relative'],
+      [
+        mounts([{ name: 'v', mountPath: '/a', subPath: 'x', subPathExpr: 'x' }]),
+        `${at}.volumeMounts[0].subPathExpr`,
+        'mutually exclusive',
+      ],
+      [
+        mounts([{ name: 'v', mountPath: '/a', mountPropagation: 'Both' }]),
+        `${at}.volumeMounts[0].mountPropagation`,
+        'Unsupported value',
+      ],
+      [
+        mounts([{ name: 'v', mountPath: '/a', mountPropagation: 'Bidirectional' }]),
+        `${at}.volumeMounts[0].mountPropagation`,
+        'only to privileged containers',
+      ],
+      [
+        {
+          ...mounts([{ name: 'v', mountPath: '/a', mountPropagation: 'Bidirectional' }]),
+          [`${at}.securityContext`]: { privileged: true },
+        },
+      ],
     ]);
   });
 
