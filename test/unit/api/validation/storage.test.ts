@@ -27,7 +27,7 @@ describe('api/validation: persistent volumes', () => {
     [{ 'spec.local': undefined, 'spec.nfs': { server: 's', path: '/e' } }],
     [{ 'spec.local': undefined, 'spec.gcePersistentDisk': { pdName: 'd' } }],
     [{ 'spec.local': undefined }, 'spec', 'must specify a volume type'],
-    [{ 'spec.hostPath': { path: '/srv' } }, 'spec.local', 'may not specify more than 1 volume type'],
+    [{ 'spec.hostPath': { path: '/srv' } }, 'spec.hostPath', 'may not specify more than 1 volume type'],
     [{ 'spec.local': { path: 'srv' } }, 'spec.local.path', 'absolute path'],
     [{ 'spec.local': { path: '/a/../b' } }, 'spec.local.path', "without '..'"],
     [{ 'spec.nodeAffinity': undefined }, 'spec.nodeAffinity', 'names the node it is on'],
