@@ -65,6 +65,8 @@ export interface AgentOptions {
   readonly follower?: ObjectFollower;
   readonly check?: Checker;
   /** What the machine is short of, as last looked at. */
+  /** Why a pod that has just come must not start here; default: every pod may. */
+  readonly refuse?: (pod: Pod) => EndOrder | undefined;
   readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
   /** Default: no seccomp profiles of its own, and the safe kernel settings only. */
   readonly security?: NodeSecurity;
@@ -92,6 +94,8 @@ export interface Agent {
   checkNode(): void;
   /** Ends a pod from here (`PodWorker.evict`); false where there is no such pod, or it is ending already. */
   evict(podUid: string, order: EndOrder): boolean;
+  /** Gives up the remains of containers that ended (`PodWorker.tidy`); whether there were any. */
+  tidy(): boolean;
   /** The pods that are being looked after. */
   readonly podCount: number;
   pods(): Iterable<PodInSight>;
@@ -188,6 +192,10 @@ class RunningAgent implements Agent {
     return this.#workers.get(podUid)?.evict(order) ?? false;
   }
 
+  tidy(): boolean {
+    return [...this.#workers.values()].filter((worker) => worker.tidy()).length > 0;
+  }
+
   async run(): Promise<void> {
     const { runtime, signal, log, bus, cluster, machine, nodes, pods, synced } = this.#options;
     try {
@@ -244,7 +252,11 @@ class RunningAgent implements Agent {
     if (pod === undefined) return;
     const { uid } = pod.metadata;
     this.#uidByKey.set(key, uid);
-    this.#workerFor(pod).heard(pod);
+    const isNew = !this.#workers.has(uid) && pod.status.startTime === undefined;
+    const worker = this.#workerFor(pod);
+    const refusal = isNew ? this.#options.refuse?.(pod) : undefined;
+    if (refusal !== undefined) worker.evict(refusal);
+    worker.heard(pod);
   }
 
   #workerFor(pod: Pod): PodWorker {

@@ -112,6 +112,27 @@ export const agentOptions = {
     parse: (text: string) => (parseThresholds(text), text),
     help: 'When the node is short of something and ends pods',
   },
+  pressureHold: {
+    flag: '--eviction-pressure-transition-period',
+    env: 'TROUPE_EVICTION_PRESSURE_TRANSITION_PERIOD',
+    default: 60,
+    unit: 's',
+    help: 'A shortage counts as over when it has been for so long',
+  },
+  imageGcHigh: {
+    flag: '--image-gc-high',
+    env: 'TROUPE_IMAGE_GC_HIGH',
+    default: 85,
+    unit: '%',
+    help: 'With more of the disk of images in use, unused images that the agent pulled are removed',
+  },
+  imageGcLow: {
+    flag: '--image-gc-low',
+    env: 'TROUPE_IMAGE_GC_LOW',
+    default: 80,
+    unit: '%',
+    help: 'Until no more than this is in use',
+  },
   podPidsLimit: {
     flag: '--pod-pids-limit',
     env: 'TROUPE_POD_PIDS_LIMIT',

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { ConfigError } from '../lib/base/config.ts';
 import { runService } from '../lib/base/lifecycle.ts';
 import { connectBus } from '../lib/bus/nats-bus.ts';
 import { newClient } from '../lib/client/grpc-client.ts';
@@ -14,10 +15,12 @@ import { agentOptions } from './config.ts';
 import { disksOfNode, startDiskKeeper } from './disks/disk-keeper.ts';
 import { newDisks } from './disks/disks.ts';
 import { newVethNetwork } from './network/veth-network.ts';
+import { watchNode } from './eviction/node-watches.ts';
+import { readRooms } from './eviction/rooms.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
+import { ImageKeeper } from './images/image-keeper.ts';
 import { parseReserved } from './node/allocatable.ts';
-import { defaultHostIp, machineOf, pressure } from './node/machine.ts';
-import { watchPressure } from './node/pressure-watch.ts';
+import { defaultHostIp, machineOf } from './node/machine.ts';
 import { newDiskStorage } from './pod-storage.ts';
 import { newDockerRuntime } from './runtime/docker-runtime.ts';
 import { engineInfo } from './runtime/engine-info.ts';
@@ -29,6 +32,10 @@ import { parseHostPaths } from './volumes/host-path.ts';
 runService('node-agent', agentOptions, async (context) => {
   const { config, log, clock, signal, telemetry } = context;
   const { nodeName, cluster, data } = config;
+  if (config.imageGcLow >= config.imageGcHigh)
+    throw new ConfigError(
+      `--image-gc-low is ${config.imageGcLow}, --image-gc-high is ${config.imageGcHigh}: the first must be the smaller`,
+    );
   mkdirSync(data, { recursive: true });
   const { meter, tracer } = telemetry;
   const runtime = newDockerRuntime({
@@ -90,6 +97,9 @@ runService('node-agent', agentOptions, async (context) => {
   let isRunning: () => string | undefined = () => 'the container engine has not answered yet';
   telemetry.ready('agent', () => isRunning());
 
+  const imagesRemoved = meter.createCounter('troupe_agent_images_removed', {
+    description: 'Unused images removed to free the disk',
+  });
   // The machine's capacity is the engine's to tell, so that the agent waits for it; it does not hold the start back.
   void (async () => {
     const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
@@ -104,10 +114,22 @@ runService('node-agent', agentOptions, async (context) => {
       memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),
     };
     const cgroups = await openCgroups(engine, { cluster, name: nodeName, limits, log });
-    const short = watchPressure(() => pressure(data), { clock, signal, onChange: () => agent.checkNode() });
+    const images = new ImageKeeper({ runtime, clock, log, file: join(data, 'images.json') });
+    const watch = watchNode({
+      ...{ node: nodeName, agent: () => agent, runtime, storage, cgroups, images, thresholds, clock, log, signal },
+      rooms: () => readRooms({ dataDir: data, imageDir: engine.rootDir }),
+      imageHigh: config.imageGcHigh / 100,
+      imageLow: config.imageGcLow / 100,
+      holdMs: config.pressureHold * 1000,
+      telling: recorder,
+      onImagesRemoved: (count) => {
+        imagesRemoved.add(count);
+      },
+    });
     const agent = newAgent({
       ...{ cluster, machine, runtime, network, storage, client, bus, clock, log, meter, tracer, signal, synced },
-      ...{ pods: views.pods, services: views.services, nodes: views.nodes, telling: recorder, pressure: short },
+      ...{ pods: views.pods, services: views.services, nodes: views.nodes, telling: recorder },
+      ...{ pressure: watch.short, refuse: watch.refuse, images },
       dns: {
         clusterDns: config.clusterDns,
         clusterDomain: config.clusterDomain,

@@ -15,6 +15,8 @@ export interface PodState {
   readonly endingSinceMs: number | undefined;
   /** The node itself ends the pod, which stays known to the API as failed. */
   readonly ending?: PodEnding | undefined;
+  /** The node is short of disk: containers that ended are not kept for their output. */
+  readonly tidy?: boolean;
   /** The newest sandbox, and what is left of older ones. */
   readonly sandbox: PodContainer | undefined;
   readonly oldSandboxes: readonly PodContainer[];

@@ -21,6 +21,7 @@ export class PodMemory {
   endingSinceMs: number | undefined;
   /** Set once, when the node decides that the pod must end. */
   evicted: PodEnding | undefined;
+  tidy = false;
   attached = false;
   unverified = false;
   volumesReady = false;
@@ -139,6 +140,7 @@ export class PodMemory {
       gone: this.gone,
       endingSinceMs: this.endingSinceMs,
       ending: this.evicted,
+      tidy: this.tidy,
       sandbox: sandboxes[0],
       oldSandboxes: sandboxes.slice(1),
       containers: all.filter((container) => container.kind !== 'sandbox'),

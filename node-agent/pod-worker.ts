@@ -132,6 +132,18 @@ export class PodWorker implements StatusEntry {
     this.wake();
   }
 
+  /** Gives up the remains of containers that ended, for the disk that they take; false where there are none. */
+  tidy(): boolean {
+    const { containers, pod, volumesReady } = this.#memory;
+    const isOver = isTerminal(pod);
+    const remains = [...containers.values()].filter(({ kind, is }) => kind !== 'sandbox' && is.state === 'exited');
+    const names = new Set(remains.map(({ name }) => name));
+    if (isOver ? remains.length === 0 && !volumesReady : remains.length <= names.size) return false;
+    this.#memory.tidy = true;
+    this.wake();
+    return true;
+  }
+
   /** What the engine says now of one of the pod's containers. */
   file(container: PodContainer): void {
     this.#version++;
@@ -214,6 +226,7 @@ export class PodWorker implements StatusEntry {
       this.#tellBackOffs(state);
       if (!this.#memory.gone) this.#tellStatus(state);
       if (actions.length === 0) {
+        this.#memory.tidy = false;
         if (this.#memory.gone && this.#memory.containers.size === 0) return this.#finish();
         this.#wakeAt(wakeAtMs);
         return;

@@ -188,10 +188,11 @@ function advance(
 
 /** The last attempt and the one before it (for its logs) are kept. */
 function olderThanTheLast(state: PodState): readonly PodContainer[] {
+  const kept = state.tidy === true ? 0 : 1;
   const newest = new Map<string, number>();
   for (const { name, attempt } of state.containers) newest.set(name, Math.max(attempt, newest.get(name) ?? 0));
   return state.containers.filter(
-    (container) => container.is.state !== 'running' && container.attempt < (newest.get(container.name) ?? 0) - 1,
+    (container) => container.is.state !== 'running' && container.attempt < (newest.get(container.name) ?? 0) - kept,
   );
 }
 
@@ -205,7 +206,7 @@ function rest(state: PodState, nowMs: number, why: StopReason): Decision {
   stopAll(state, running, { deadlineMs, nowMs, why, turn, inOrder: true });
   if (running.length > 0) return turn.decision();
   for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
-  if (leavesNothing(state.pod)) {
+  if (leavesNothing(state.pod) || (state.tidy === true && isTerminal(state.pod))) {
     for (const container of state.containers) turn.act({ type: 'remove', container });
     if (turn.idle && state.volumesReady) turn.act({ type: 'removeVolumes' });
   }

@@ -1,5 +1,6 @@
 import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { groupUsage } from './group-usage.ts';
 import { cpuWeight, type GroupLimits } from './group-limits.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 
@@ -44,6 +45,7 @@ export function newCgroupFiles({ mount = '/sys/fs/cgroup', version, owner }: Cgr
       await prepare(path, limits);
       return `/${path}`;
     },
+    usage: (podUid) => groupUsage(mount, version, `${owner}/${prefix}${podUid}`),
     remove: (podUid) => removeEverywhere(`${owner}/${prefix}${podUid}`),
     teardown: () => removeEverywhere(owner),
     async list() {

@@ -1,8 +1,12 @@
+import { join } from 'node:path';
+import { groupUsage } from './group-usage.ts';
 import { cpuWeight, type GroupLimits } from './group-limits.ts';
 import type { CommandResult } from '../network/run-command.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
 
 export interface SystemdSlicesOptions {
+  /** Where the kernel shows its groups; default `/sys/fs/cgroup`. */
+  readonly mount?: string;
   readonly version: 1 | 2;
   /** Names the slices of this node, such as `cluster.node`. */
   readonly owner: string;
@@ -13,7 +17,7 @@ export interface SystemdSlicesOptions {
 const word = (text: string): string => text.replaceAll('-', '_').replace(/[^A-Za-z0-9_.:]/g, '_');
 
 /** Groups as slices of systemd, for engines that leave their groups to it: it is asked, since it alone may write there. */
-export function newSystemdSlices({ version, owner, run }: SystemdSlicesOptions): PodCgroups {
+export function newSystemdSlices({ mount = '/sys/fs/cgroup', version, owner, run }: SystemdSlicesOptions): PodCgroups {
   const nodeSlice = `troupe-${word(owner)}.slice`;
   const podSlice = (podUid: string): string => `troupe-${word(owner)}-pod${word(podUid)}.slice`;
 
@@ -33,6 +37,7 @@ export function newSystemdSlices({ version, owner, run }: SystemdSlicesOptions):
       await prepare(podSlice(podUid), limits);
       return podSlice(podUid);
     },
+    usage: (podUid) => groupUsage(mount, version, join('troupe.slice', nodeSlice, podSlice(podUid))),
     async remove(podUid) {
       await run('systemctl', ['stop', podSlice(podUid)]); // one that is not there is what was wanted
     },

@@ -1,11 +1,10 @@
 import { readFileSync, statfsSync } from 'node:fs';
-import { readFile, statfs } from 'node:fs/promises';
 import { arch, networkInterfaces } from 'node:os';
 import { runCommand } from '../network/run-command.ts';
 import type { RuntimeInfo } from '../runtime/runtime.ts';
 import type { Threshold } from '../eviction/thresholds.ts';
 import { allocatableOf, type Amounts } from './allocatable.ts';
-import type { Health, Machine } from './node-status.ts';
+import type { Machine } from './node-status.ts';
 
 export interface MachineOptions {
   readonly name: string;
@@ -71,30 +70,4 @@ export async function defaultHostIp(): Promise<string> {
   if (source !== undefined) return source;
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return addresses.find((address) => address.family === 'IPv4' && !address.internal)?.address ?? '127.0.0.1';
-}
-
-const minFreeMemory = 100 * 2 ** 20;
-const minFreeDisk = 0.05;
-const maxProcesses = 0.9;
-
-/** Looks whether the machine runs short of something. What cannot be found out counts as well. */
-export async function pressure(dataDir: string): Promise<Pick<Health, 'memory' | 'disk' | 'processes'>> {
-  const [meminfo, loadavg, pidMax, disk] = await Promise.all([
-    readFile('/proc/meminfo', 'utf8').catch(() => ''),
-    readFile('/proc/loadavg', 'utf8').catch(() => ''),
-    readFile('/proc/sys/kernel/pid_max', 'utf8').catch(() => ''),
-    statfs(dataDir).catch(() => undefined),
-  ]);
-  const free = Number(/^MemAvailable:\s+(\d+) kB/m.exec(meminfo)?.[1] ?? Infinity) * 1024;
-  const processes = Number(/\/(\d+)/.exec(loadavg)?.[1] ?? 0);
-  const freeDisk = disk === undefined || disk.blocks === 0 ? 1 : disk.bavail / disk.blocks;
-  return {
-    memory: free < minFreeMemory ? `only ${Math.round(free / 2 ** 20)} MiB of memory are free` : undefined,
-    disk:
-      freeDisk < minFreeDisk ? `only ${(freeDisk * 100).toFixed(1)} % of the disk of ${dataDir} are free` : undefined,
-    processes:
-      Number(pidMax) > 0 && processes > Number(pidMax) * maxProcesses
-        ? `${processes} processes of at most ${pidMax.trim()}`
-        : undefined,
-  };
 }

@@ -21,6 +21,9 @@ export interface OptionsContext {
 
 type HostConfig = NonNullable<ContainerCreateOptions['HostConfig']>;
 
+/** Output is kept in so many files of 10 MB at most. */
+export const logFiles = 3;
+
 /** What to ask of the engine for a container. */
 export function createOptions(spec: ContainerSpec, context: OptionsContext): ContainerCreateOptions {
   const oomScore = spec.oomScoreAdj ?? 0;
@@ -59,7 +62,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
       ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
       LogConfig: isSandbox(spec)
         ? { Type: 'none', Config: {} }
-        : { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
+        : { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': String(logFiles) } },
     },
   };
 }

@@ -1,4 +1,4 @@
-import { readlink, readFile } from 'node:fs/promises';
+import { readlink, readFile, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import Docker from 'dockerode';
@@ -7,12 +7,13 @@ import { backoffMs } from '../../lib/base/backoff.ts';
 import { systemClock, wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import { pullName } from '../images/reference.ts';
-import { createOptions, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
+import { createOptions, logFiles, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
 import { dockerStreams } from './docker-streams.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
 import {
   RuntimeError,
+  type ContainerDisk,
   type ContainerRuntime,
   type ContainerSpec,
   type ExecResult,
@@ -161,6 +162,19 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     return info;
   }
 
+  async function diskUsage(id: string): Promise<ContainerDisk> {
+    try {
+      const found = (await patient
+        .getContainer(id)
+        .inspect({ size: true } as object)) as Docker.ContainerInspectInfo & {
+        readonly SizeRw?: number;
+      };
+      return { writtenBytes: found.SizeRw ?? 0, logBytes: await logBytes(found.LogPath) };
+    } catch (error) {
+      throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'Unavailable');
+    }
+  }
+
   async function images(): Promise<readonly HeldImage[]> {
     try {
       const [list, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);
@@ -265,6 +279,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     prepare,
     imagePresent,
     pull,
+    diskUsage,
     images,
     removeImage,
     exec,
@@ -280,6 +295,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
           osImage: String(found['OperatingSystem']),
           cpus: Number(found['NCPU']),
           memoryBytes: Number(found['MemTotal']),
+          rootDir: textIn(found, 'DockerRootDir', '/var/lib/docker'),
           cgroupDriver: textIn(found, 'CgroupDriver', 'none'),
           cgroupVersion: textIn(found, 'CgroupVersion', '1'),
         };
@@ -371,6 +387,21 @@ const authConfig = ({ server, username, password, identityToken }: RegistryAuth)
   serveraddress: server,
   ...(identityToken === undefined ? { username, password } : { identitytoken: identityToken }),
 });
+
+/** The file that is written and those that it was turned over to. */
+async function logBytes(path: string | undefined): Promise<number> {
+  if (path === undefined || path === '') return 0;
+  const files = Array.from({ length: logFiles }, (_, turn) => (turn === 0 ? path : `${path}.${turn}`));
+  const sizes = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
 
 const stateOf = (state: string): RuntimeContainer['state'] =>
   state === 'running' || state === 'paused' || state === 'restarting'

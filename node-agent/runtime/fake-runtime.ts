@@ -32,6 +32,8 @@ export interface FakeRuntime extends ContainerRuntime {
   onExec: ((container: RuntimeContainer, command: readonly string[]) => ExecResult) | undefined;
   /** The engine stops answering (every verb rejects with Unavailable) and comes back; containers go on. */
   setAvailable(available: boolean): void;
+  /** What containers have on the disk, by id; default nothing. */
+  readonly written: Map<string, number>;
   /** What was created, oldest first. */
   specOf(id: string): ContainerSpec | undefined;
   /** Verbs called, for tests that count. */
@@ -107,6 +109,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
 
   const runtime: FakeRuntime = {
     calls,
+    written: new Map(),
     onStart: undefined,
     onPull: undefined,
     onExec: undefined,
@@ -207,6 +210,11 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
       images?.add(image);
       return { id: imageIdOf(image), sizeBytes: 1 };
     },
+    async diskUsage(id) {
+      called('diskUsage');
+      entryOf(id);
+      return { writtenBytes: runtime.written.get(id) ?? 0, logBytes: 0 };
+    },
     async images(): Promise<readonly HeldImage[]> {
       called('images');
       const used = new Set([...entries.values()].map(({ spec }) => spec.image));
@@ -280,6 +288,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
         osImage: 'fake',
         cpus: options.cpus ?? 4,
         memoryBytes: options.memoryBytes ?? 8 * 2 ** 30,
+        rootDir: '/',
         cgroupDriver: 'none',
         cgroupVersion: '2',
       };

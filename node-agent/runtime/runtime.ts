@@ -28,6 +28,9 @@ export interface ContainerRuntime extends RuntimeStreams {
    */
   pull(image: string, signal: AbortSignal, auth?: RegistryAuth): Promise<ImageInfo>;
 
+  /** What a container has on the engine's disk. The engine has to count it file by file: not for often. */
+  diskUsage(id: string): Promise<ContainerDisk>;
+
   /** Every image on the machine, whoever brought it. */
   images(): Promise<readonly HeldImage[]>;
   /** By name: takes that name off, and removes the image with its last. By id: removes it. `InUse` where a container has it. */
@@ -127,6 +130,13 @@ export interface RegistryAuth {
   readonly identityToken?: string;
 }
 
+export interface ContainerDisk {
+  /** Beside what its image brings. */
+  readonly writtenBytes: number;
+  /** Its kept output, as far as that is in sight. */
+  readonly logBytes: number;
+}
+
 /** An image on this machine. */
 export interface HeldImage extends ImageInfo {
   /** Tags and digests, such as `busybox:1` and `busybox@sha256:…`. */
@@ -164,6 +174,8 @@ export interface RuntimeInfo {
   readonly osImage: string;
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** Where it keeps images and what containers write. */
+  readonly rootDir: string;
   /** How it keeps the kernel's control groups: `cgroupfs`, `systemd` or none; version `1` or `2`. */
   readonly cgroupDriver: string;
   readonly cgroupVersion: string;

@@ -5,7 +5,7 @@ import type { ObjectReference, Pod, PodSpec } from '../../../lib/api/objects.ts'
 import { silentLog } from '../../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../../lib/bus/memory-bus.ts';
 import { newViews } from '../../../lib/view/views.ts';
-import { newAgent, type Agent } from '../../../node-agent/agent.ts';
+import { newAgent, type Agent, type AgentOptions } from '../../../node-agent/agent.ts';
 import { newFakeNetwork, type FakeNetwork, type FakeNetworkOptions } from '../../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../../node-agent/pod-storage.ts';
@@ -54,6 +54,8 @@ export class AgentHarness {
   storage: PodStorage = newFakeStorage();
   /** Between the agent and its world; where a test puts another, the next agent meets it. */
   killPoint = new KillPoint();
+  /** What agents have besides, from the next on. */
+  wish: Partial<AgentOptions> = {};
   readonly told: Told[] = [];
   /** What probes find, by container name. */
   readonly health = new Map<string, Outcome>();
@@ -124,6 +126,7 @@ export class AgentHarness {
       tracer: trace.getTracer('test'),
       telling: { event: (about, type, reason, message) => this.told.push({ about, type, reason, message }) },
       check: async (_, target) => this.health.get(target.container.name) ?? { ok: true, message: '' },
+      ...this.wish,
     });
   }
 
