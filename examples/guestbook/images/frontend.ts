@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import type { Image } from './engine.ts';
-import { etcFiles, withLibraries } from './programs.ts';
+import type { Image } from '../../images/engine.ts';
+import { etcFiles, withLibraries } from '../../images/programs.ts';
 
 /** The web server: its source as one file, and the node that runs this script with the libraries it needs. */
 export async function frontendImage(): Promise<Image> {

@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { existsSync } from 'node:fs';
-import { unpackPackages } from './debian.ts';
-import type { Image, ImageFile } from './engine.ts';
-import { etcFiles, withLibraries } from './programs.ts';
+import { unpackPackages } from '../../images/debian.ts';
+import type { Image, ImageFile } from '../../images/engine.ts';
+import { etcFiles, withLibraries } from '../../images/programs.ts';
 
 /** Redis as Debian builds it: the server, its client for probes, and the libraries they need. */
 export async function redisImage(say: (text: string) => void): Promise<Image> {
@@ -31,7 +31,12 @@ async function redisFiles(say: (text: string) => void): Promise<ImageFile[]> {
   }
   const root = await mkdtemp(join(tmpdir(), 'guestbook-redis-'));
   try {
-    await unpackPackages(['redis-server', 'redis-tools'], root, 'usr/bin/redis-server', say);
+    await unpackPackages(root, {
+      packages: ['redis-server', 'redis-tools'],
+      programs: ['usr/bin/redis-server'],
+      instead: withoutDebian,
+      say,
+    });
     return await withLibraries(
       programs.map((name) => ({ file: join(root, 'usr/bin', name), path: `/usr/bin/${name}` })),
       root,
@@ -40,6 +45,10 @@ async function redisFiles(say: (text: string) => void): Promise<ImageFile[]> {
     await rm(root, { recursive: true, force: true });
   }
 }
+
+const withoutDebian =
+  'Install Redis on it (redis-server and redis-cli in the PATH) and run this again, or, where a registry is in reach: ' +
+  'docker pull redis:7 && docker tag redis:7 troupe/redis:1';
 
 const inPath = (program: string): string | undefined =>
   (process.env['PATH'] ?? '')
