@@ -67,6 +67,7 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
     ...(inputs.cgroupParent === undefined ? {} : { cgroupParent: inputs.cgroupParent }),
     oomScoreAdj: oomScore(pod, container, inputs.nodeMemoryBytes),
     ...inputs.security,
+    ...(container.lifecycle?.stopSignal === undefined ? {} : { stopSignal: container.lifecycle.stopSignal }),
     tty: container.tty ?? false,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

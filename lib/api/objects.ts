@@ -157,7 +157,12 @@ export interface Container {
   readonly livenessProbe?: Probe;
   readonly readinessProbe?: Probe;
   readonly startupProbe?: Probe;
-  readonly lifecycle?: { readonly postStart?: LifecycleHandler; readonly preStop?: LifecycleHandler };
+  readonly lifecycle?: {
+    readonly postStart?: LifecycleHandler;
+    readonly preStop?: LifecycleHandler;
+    /** Asks the container to end; default: the image's, else SIGTERM. */
+    readonly stopSignal?: string;
+  };
   readonly terminationMessagePath: string;
   readonly terminationMessagePolicy: 'File' | 'FallbackToLogsOnError';
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';

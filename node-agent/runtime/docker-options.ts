@@ -40,6 +40,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
     ...(spec.workingDir === undefined ? {} : { WorkingDir: spec.workingDir }),
     ...(spec.hostname === undefined || spec.hostNetwork === true ? {} : { Hostname: spec.hostname }),
     ...(spec.user === undefined ? {} : { User: spec.user }),
+    ...(spec.stopSignal === undefined ? {} : { StopSignal: spec.stopSignal }),
     Tty: spec.tty ?? false,
     OpenStdin: spec.stdin ?? false,
     StdinOnce: spec.stdinOnce ?? false,

@@ -99,6 +99,8 @@ export interface ContainerSpec {
   readonly unmaskedProc?: boolean;
   /** Kernel settings of a sandbox's IPC namespace. */
   readonly sysctls?: Readonly<Record<string, string>>;
+  /** What `stop` sends first; undefined: the image's, else SIGTERM. */
+  readonly stopSignal?: string;
   readonly tty?: boolean;
   readonly stdin?: boolean;
   readonly stdinOnce?: boolean;

@@ -416,6 +416,17 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
       await node.untilGone('asked');
       assert.match(story().join('\n'), /url:\/bye/);
 
+      const own = sh('trap "echo asked by USR1 >> /host/log; exit 0" USR1; while :; do sleep 0.02; done');
+      await node.createPod('own-signal', {
+        volumes,
+        terminationGracePeriodSeconds: 10,
+        containers: [{ name: 'main', command: own, volumeMounts, lifecycle: { stopSignal: 'SIGUSR1' } }],
+      });
+      await node.untilReady('own-signal');
+      await node.client.delete('pods', 'default/own-signal');
+      await node.untilGone('own-signal', 5_000);
+      assert.equal(story().at(-1), 'asked by USR1');
+
       const failing = { postStart: { exec: { command: sh('echo cannot register; exit 5') } } };
       const closed = { postStart: { tcpSocket: { port: 9 } } };
       await node.createPod('bad-hook', { containers: [{ name: 'main', command: talkless, lifecycle: failing }] });

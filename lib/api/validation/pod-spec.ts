@@ -29,7 +29,7 @@ export function validatePodSpec(found: Findings, field: string, spec: Json): voi
   found.range(`${field}.terminationGracePeriodSeconds`, spec['terminationGracePeriodSeconds'], 0);
   found.range(`${field}.activeDeadlineSeconds`, spec['activeDeadlineSeconds'], 1, maxInt32);
   validateLabels(found, `${field}.nodeSelector`, spec['nodeSelector']);
-  for (const name of ['nodeName', 'serviceAccountName', 'priorityClassName', 'schedulerName', 'runtimeClassName'])
+  for (const name of ['nodeName', 'serviceAccountName', 'priorityClassName', 'schedulerName'])
     if (textAt(spec, name) !== '') found.check(`${field}.${name}`, textAt(spec, name), dnsSubdomain);
   for (const name of ['hostname', 'subdomain'])
     if (textAt(spec, name) !== '') found.check(`${field}.${name}`, textAt(spec, name), dnsLabel);
@@ -43,6 +43,23 @@ export function validatePodSpec(found: Findings, field: string, spec: Json): voi
   validateTolerations(found, `${field}.tolerations`, objectsAt(spec, 'tolerations'));
   validateHostAliases(found, `${field}.hostAliases`, objectsAt(spec, 'hostAliases'));
   validateDns(found, field, spec);
+  validateUnsupported(found, field, spec);
+}
+
+/** What no node could keep is refused, rather than left out in silence. */
+function validateUnsupported(found: Findings, field: string, spec: Json): void {
+  if (spec['hostUsers'] === false)
+    found.forbidden(
+      `${field}.hostUsers`,
+      'user namespaces are not supported: containers share the users of their node',
+    );
+  const runtimeClass = textAt(spec, 'runtimeClassName');
+  if (runtimeClass !== '')
+    found.forbidden(`${field}.runtimeClassName`, `pod rejected: RuntimeClass "${runtimeClass}" not found`);
+  const os = textAt(objectAt(spec, 'os'), 'name');
+  if (os !== '' && os !== 'linux') found.notSupported(`${field}.os.name`, os, ['linux']);
+  if (objectsAt(spec, 'ephemeralContainers').length > 0)
+    found.forbidden(`${field}.ephemeralContainers`, 'cannot be set on create');
 }
 
 function validateContainers(found: Findings, field: string, spec: Json, scope: ContainerScope): void {

@@ -40,6 +40,9 @@ export function validateLifecycle(
   const lifecycle = container['lifecycle'];
   if (!isObject(lifecycle)) return;
   if (scope.role === 'init') return found.forbidden(`${field}.lifecycle`, notForInit);
+  const signal = lifecycle['stopSignal'];
+  if (!isAbsent(signal) && (typeof signal !== 'string' || !/^SIG[A-Z][A-Z0-9+-]*$/.test(signal)))
+    found.invalid(`${field}.lifecycle.stopSignal`, signal, 'must be the name of a signal, such as SIGUSR1');
   for (const name of ['postStart', 'preStop']) {
     const handler = lifecycle[name];
     if (!isObject(handler)) continue;

@@ -38,6 +38,13 @@ describe('api/validation: pod', () => {
     [{ 'spec.hostname': 'a.b' }, 'spec.hostname', 'RFC 1123 label'],
     [{ 'spec.subdomain': 'a_b' }, 'spec.subdomain', 'RFC 1123 label'],
     [{ 'spec.serviceAccountName': 'A' }, 'spec.serviceAccountName', 'subdomain'],
+    [{ 'spec.hostUsers': true, 'spec.os': { name: 'linux' } }],
+    [{ 'spec.hostUsers': false }, 'spec.hostUsers', 'user namespaces are not supported'],
+    [{ 'spec.runtimeClassName': 'kata' }, 'spec.runtimeClassName', 'RuntimeClass "kata" not found'],
+    [{ 'spec.os': { name: 'windows' } }, 'spec.os.name', 'supported values: "linux"'],
+    [{ 'spec.ephemeralContainers': [{ name: 'debug' }] }, 'spec.ephemeralContainers', 'cannot be set on create'],
+    [{ [`${at}.lifecycle`]: { stopSignal: 'SIGUSR1' } }],
+    [{ [`${at}.lifecycle`]: { stopSignal: 'TERM' } }, `${at}.lifecycle.stopSignal`, 'such as SIGUSR1'],
     [{ 'spec.imagePullSecrets': [{}] }, 'spec.imagePullSecrets[0].name', 'Required value'],
     [
       { 'spec.shareProcessNamespace': true, 'spec.hostPID': true },
