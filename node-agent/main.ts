@@ -58,7 +58,7 @@ runService('node-agent', agentOptions, async (context) => {
       log,
     });
     await teardown({ runtime, network, storage, cgroups, log, graceSeconds: config.teardownGrace });
-    process.kill(process.pid, 'SIGTERM'); // a clean end, by the one way there is
+    context.done();
     return;
   }
 

@@ -37,12 +37,15 @@ export interface ServiceContext<T extends ConfigTable> {
   readonly signal: AbortSignal;
   /** Registers what to release at the end; released in reverse order of registration, each within 5 s. */
   onStop(name: string, release: () => Promise<void> | void): void;
+  /** There was one task, and it is done: ends the process as the first signal would. */
+  done(): void;
 }
 
 const releaseTimeoutMs = 5_000;
 
 /**
- * Runs one process from flags and environment to its end. The first signal drains, the second exits 1 at once.
+ * Runs one process from flags and environment to its end: the first signal, or `done()` where there was one task
+ * to do. The first signal drains, the second exits 1 at once.
  * Exit codes: 0 after a clean stop, 1 when starting or running failed, 2 when the configuration is wrong.
  */
 export function runService<T extends ConfigTable>(
@@ -109,7 +112,9 @@ async function run<T extends ConfigTable>(
       telemetry,
       signal: stopping.signal,
       onStop: (part, release) => releases.push({ name: part, release }),
+      done: () => void end(0),
     });
+    if (ending !== undefined) return;
     log.info({ telemetry: telemetry.address, pid: process.pid }, 'started');
   } catch (error) {
     if (!stopping.signal.aborted) {

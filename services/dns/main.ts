@@ -18,6 +18,7 @@ runService('dns', dnsOptions, async (context) => {
   const { meter, tracer } = telemetry;
   if (config.cleanup) {
     for (const address of config.ensureAddress) await removeAddress(address);
+    context.done();
     return;
   }
   const metrics = dnsMetrics(meter, () => ({

@@ -8,7 +8,11 @@ import { Proxy } from './proxy.ts';
 
 runService('proxy', proxyOptions, async (context) => {
   const { config, log, clock, telemetry, signal } = context;
-  if (config.cleanup) return cleanUp(config, clock, log);
+  if (config.cleanup) {
+    await cleanUp(config, clock, log);
+    context.done();
+    return;
+  }
   const rules = await chooseRules(config, clock, log);
   const { cluster, nodeName, checkMs } = config;
   const client = newClient({ address: config.apiserver, userAgent: 'troupe-proxy', log });

@@ -244,6 +244,7 @@ export class FlowCluster {
       telemetry,
       signal: running.stop.signal,
       onStop: (_, release) => running.releases.push(release),
+      done: () => undefined,
     };
   }
 }

@@ -61,6 +61,13 @@ describe('base/lifecycle', function () {
     assert.equal(await exit, 0);
   });
 
+  it('ends by itself where there was one thing to do, and releases', async () => {
+    const { exit, output } = run(`ctx.onStop('it', () => console.log('released it')); ctx.done();`);
+    assert.equal(await exit, 0);
+    assert.match(output(), /released it/);
+    assert.doesNotMatch(output(), /"started"/);
+  });
+
   it('ends with 1 at once on the second signal', async () => {
     const { said, exit } = run(`
       setInterval(() => {}, 1000);
