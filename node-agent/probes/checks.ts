@@ -1,5 +1,5 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Container, HttpGetAction, IntOrString, ProbeHandler } from '../../lib/api/objects.ts';
 import { messageOf } from '../../lib/base/errors.ts';
@@ -77,29 +77,50 @@ const maxBodyBytes = 10 * 1024;
 /** One deadline for all: redirects (followed on the same host only; to another they count as an answer) share the time-out. */
 async function checkHttp(action: HttpGetAction, target: Target, timeoutMs: number): Promise<Outcome> {
   const host = hostOf(action.host, target);
-  const stop = AbortSignal.timeout(timeoutMs);
+  const path = action.path.startsWith('/') ? action.path : `/${action.path}`;
+  const port = portOf(action.port, target.container);
   const headers = headersOf(action);
-  let url = new URL(`${action.scheme.toLowerCase()}://${inUrl(host)}:${portOf(action.port, target.container)}`);
-  url = new URL(action.path === '' ? '/' : action.path, url);
-  for (let redirects = 0; ; redirects++) {
-    const { status, location, body } = await get(url, headers, stop).catch((error: unknown) => {
-      throw stop.aborted
-        ? new Error(`no answer from ${url.href} within ${timeoutMs / 1000} s`, { cause: error })
-        : error;
-    });
-    const next = status >= 300 && status < 400 && location !== undefined ? new URL(location, url) : undefined;
-    if (next !== undefined && next.hostname === url.hostname && redirects === maxRedirects)
-      return { ok: false, message: `stopped after ${maxRedirects} redirects, the last one to ${next.href}` };
-    if (next === undefined || next.hostname !== url.hostname) {
-      const ok = status >= 200 && status < 400;
-      return {
-        ok,
-        message: ok
-          ? `HTTP ${status}`
-          : `HTTP probe failed with statuscode: ${status}${body === '' ? '' : `: ${body}`}`,
-      };
+  const deadline = new Deadline(timeoutMs);
+  try {
+    let url = new URL(`${action.scheme.toLowerCase()}://${inUrl(host)}:${port}${path}`);
+    for (let redirects = 0; ; redirects++) {
+      const { status, location, body } = await get(url, headers, deadline).catch((error: unknown) => {
+        if (!deadline.isOver) throw error;
+        throw new Error(`no answer from ${url.href} within ${timeoutMs / 1000} s`, { cause: error });
+      });
+      const next = status >= 300 && status < 400 && location !== undefined ? new URL(location, url) : undefined;
+      if (next === undefined || next.hostname !== url.hostname) return outcomeOf(status, body);
+      if (redirects === maxRedirects)
+        return { ok: false, message: `stopped after ${maxRedirects} redirects, the last one to ${next.href}` };
+      url = next;
     }
-    url = next;
+  } finally {
+    deadline.clear();
+  }
+}
+
+const outcomeOf = (status: number, body: string): Outcome =>
+  status >= 200 && status < 400
+    ? { ok: true, message: `HTTP ${status}` }
+    : { ok: false, message: `HTTP probe failed with statuscode: ${status}${body === '' ? '' : `: ${body}`}` };
+
+/** Ends whatever request is under way when the time is over. One timer a check: probes are many. */
+class Deadline {
+  readonly #timer: NodeJS.Timeout;
+  #request: ClientRequest | undefined;
+  isOver = false;
+
+  constructor(timeoutMs: number) {
+    this.#timer = setTimeout(() => {
+      this.isOver = true;
+      this.#request?.destroy();
+    }, timeoutMs);
+  }
+  watch(request: ClientRequest): void {
+    this.#request = request;
+  }
+  clear(): void {
+    clearTimeout(this.#timer);
   }
 }
 
@@ -123,7 +144,10 @@ interface HttpAnswer {
   readonly body: string;
 }
 
-function get(url: URL, headers: Headers, signal: AbortSignal): Promise<HttpAnswer> {
+/** A connection for each check: what an open one would answer says nothing of new ones. */
+const agents = { http: new HttpAgent({ keepAlive: false }), https: new HttpsAgent({ keepAlive: false }) };
+
+function get(url: URL, headers: Headers, deadline: Deadline): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const onAnswer = (response: IncomingMessage): void => {
       let body = '';
@@ -145,11 +169,12 @@ function get(url: URL, headers: Headers, signal: AbortSignal): Promise<HttpAnswe
       response.once('end', end);
     };
     // A certificate says nothing about health, and pods have their own.
-    const options = { headers: headers as Record<string, string | string[]>, signal, agent: false } as const;
+    const options = { headers: headers as Record<string, string | string[]> };
     const asked =
       url.protocol === 'https:'
-        ? httpsRequest(url, { ...options, rejectUnauthorized: false }, onAnswer)
-        : httpRequest(url, options, onAnswer);
+        ? httpsRequest(url, { ...options, agent: agents.https, rejectUnauthorized: false }, onAnswer)
+        : httpRequest(url, { ...options, agent: agents.http }, onAnswer);
+    deadline.watch(asked);
     asked.once('error', reject);
     asked.end();
   });
