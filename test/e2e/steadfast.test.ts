@@ -74,7 +74,9 @@ describe(`node-agent and engine killed at every step${why === undefined ? '' : `
     const starting = node.proxy.calls.length;
     await struck;
     await node.untilReady(name);
-    const running = await node.containers();
+    const found = await node.containers();
+    const forgotten = strike === undefined || strike.whom === 'agent' ? [] : found.filter(endForgotten);
+    const running = found.filter((container) => !forgotten.includes(container));
     assert.deepEqual(running.map((c) => `${c.kind} ${c.name} ${c.state}`).sort(), [
       'container second running',
       'container web running',
@@ -86,13 +88,21 @@ describe(`node-agent and engine killed at every step${why === undefined ? '' : `
     await struck;
     const calls = [...node.proxy.calls];
     for (const container of ['init', 'web', 'second']) {
-      assert.equal(readFileSync(join(marks, `${name}-${container}`), 'utf8'), 'start\n', `starts of ${container}`);
+      const starts = 1 + (container === 'init' ? forgotten.length : 0);
+      assert.equal(readFileSync(join(marks, `${name}-${container}`), 'utf8'), 'start\n'.repeat(starts), container);
     }
     checkTold(name);
     await until(async () => (await node.containers()).length === 0, { what: 'no container is left' });
     assert.deepEqual(node.leftovers(), { routes: '', mounts: [], folders: [], devices: '' });
     return { starting, calls };
   }
+
+  /**
+   * An engine that is killed between hearing how a container ended and writing it down says 255 when it is back. Nobody knows
+   * better, and an init container that may have failed is run again.
+   */
+  const endForgotten = ({ name, exitCode }: { readonly name: string; readonly exitCode: number }): boolean =>
+    name === 'init' && exitCode === 255;
 
   async function strikeDown(whom: Whom): Promise<void> {
     if (whom !== 'engine') await node.agent.kill();

@@ -17,6 +17,13 @@ type PodWish = Omit<Partial<PodSpec>, 'containers' | 'initContainers'> & {
   readonly initContainers?: readonly object[];
 };
 
+export interface Found {
+  readonly name: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly exitCode: number;
+}
+
 /** What was seen of one pod from its creation on. */
 export interface Seen {
   readonly pods: readonly Pod[];
@@ -150,14 +157,28 @@ export class SteadfastNode {
     return { routes, mounts, folders, devices: neighbours };
   }
 
-  /** Names and states of the containers that the engine has. */
-  async containers(): Promise<readonly { readonly name: string; readonly state: string; readonly kind: string }[]> {
-    const found = await this.engine.docker.listContainers({ all: true });
-    return found.map(({ Labels, State }) => ({
-      name: Labels['troupe.container'] ?? '',
-      state: State,
-      kind: Labels['troupe.kind'] ?? '',
-    }));
+  /** The containers that the engine has. */
+  async containers(): Promise<readonly Found[]> {
+    const { docker } = this.engine;
+    const found = await docker.listContainers({ all: true });
+    const looked = await Promise.all(
+      found.map(async ({ Id }) =>
+        docker
+          .getContainer(Id)
+          .inspect()
+          .catch(() => undefined),
+      ),
+    );
+    return looked.flatMap((container) =>
+      container === undefined
+        ? []
+        : {
+            name: container.Config.Labels['troupe.container'] ?? '',
+            kind: container.Config.Labels['troupe.kind'] ?? '',
+            state: container.State.Status,
+            exitCode: container.State.ExitCode,
+          },
+    );
   }
 
   async #until(name: string, what: string, check: () => boolean): Promise<void> {
