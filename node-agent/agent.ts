@@ -13,7 +13,7 @@ import { newObjectFollower, type ObjectFollower } from '../lib/view/follow.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
 import type { ImageKeeper } from './images/image-keeper.ts';
 import { newImagePuller } from './images/image-puller.ts';
-import { podContainerOf, type PodContainer } from './labels.ts';
+import { podContainerOf, uidOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
 import { tellMaintenance } from './maintenance.ts';
 import { agentMetrics } from './metrics.ts';
@@ -32,6 +32,7 @@ import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime
 import type { NodeSecurity } from './security/container-security.ts';
 import type { PodInSight } from './stats/sampler.ts';
 import { steadyClock } from './steady-time.ts';
+import { WarmPool } from './warm/warm-pool.ts';
 import { newStatusWriter, type StatusWriter } from './status-writer.ts';
 import { servePodStreams } from './streams/stream-server.ts';
 import { FollowedConfig } from './volumes/followed-config.ts';
@@ -75,6 +76,8 @@ export interface AgentOptions {
   /** Told of every pull; default: nobody remembers. */
   readonly images?: Pick<ImageKeeper, 'pulled'>;
   readonly infraImage?: string;
+  /** How many sandboxes are kept ready in advance; only where the engine knows late host names. Default 0. */
+  readonly warmSandboxes?: number;
   readonly maxParallelSteps?: number;
   readonly maxParallelPulls?: number;
   readonly heartbeatMs?: number;
@@ -98,6 +101,8 @@ export interface Agent {
   tidy(): boolean;
   /** The pods that are being looked after. */
   readonly podCount: number;
+  /** Sandboxes that are ready for pods to come. */
+  readonly warmCount: number;
   pods(): Iterable<PodInSight>;
 }
 
@@ -128,6 +133,9 @@ class RunningAgent implements Agent {
     this.#options = options;
     const { machine, runtime, clock, log, signal, client } = options;
     const metrics = agentMetrics(options.meter);
+    const steps = new Limit(options.maxParallelSteps ?? 8);
+    const image = options.infraImage ?? infraImageName;
+    const size = options.warmSandboxes ?? 0;
     this.#parts = {
       runtime,
       network: options.network,
@@ -158,8 +166,9 @@ class RunningAgent implements Agent {
       telling: options.telling ?? telling,
       node: machine,
       dns: options.dns,
-      infraImage: options.infraImage ?? infraImageName,
-      steps: new Limit(options.maxParallelSteps ?? 8),
+      infraImage: image,
+      warm: new WarmPool({ runtime, network: options.network, steps, image, size, clock, log, signal }),
+      steps,
       clock: steadyClock(clock),
       wall: () => clock.now(),
       log,
@@ -177,6 +186,9 @@ class RunningAgent implements Agent {
 
   get podCount(): number {
     return this.#workers.size;
+  }
+  get warmCount(): number {
+    return this.#parts.warm.ready;
   }
   notReady(): string | undefined {
     return this.#engine ?? (this.#working ? this.#networkMissing() : 'the views are not complete yet');
@@ -282,7 +294,7 @@ class RunningAgent implements Agent {
     this.#takingRange = true;
     try {
       await network.configure({ podCidr, inUse: this.#addressesInUse() });
-      await network.sweep(new Set(this.#workers.keys()));
+      await network.sweep(new Set([...this.#workers.keys(), ...this.#parts.warm.addresses().keys()]));
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'the pod network could not be set up; trying again');
       clock.after(2_000, () => void this.#takeRange());
@@ -292,6 +304,7 @@ class RunningAgent implements Agent {
     }
     log.info({ podCidr }, 'took the pod range into use');
     for (const worker of this.#workers.values()) worker.wake();
+    this.#parts.warm.fill();
     this.#keeper.check();
   }
 
@@ -320,7 +333,7 @@ class RunningAgent implements Agent {
   }
 
   #addressesInUse(): ReadonlyMap<string, string> {
-    const inUse = new Map<string, string>();
+    const inUse = new Map<string, string>(this.#parts.warm.addresses());
     for (const worker of this.#workers.values()) {
       for (const { kind, ip } of worker.containers)
         if (kind === 'sandbox' && ip !== undefined) inUse.set(worker.uid, ip);
@@ -330,8 +343,9 @@ class RunningAgent implements Agent {
 
   // ---- What the engine tells -------------------------------------------------------------------
 
-  async #onEvent({ type, containerId, labels }: RuntimeEvent): Promise<void> {
-    const worker = this.#workers.get(labels['troupe.pod.uid'] ?? '');
+  async #onEvent({ type, containerId, name, labels }: RuntimeEvent): Promise<void> {
+    if (type === 'die') this.#parts.warm.died(containerId);
+    const worker = this.#workers.get(uidOf(name, labels) ?? '');
     if (worker === undefined) return;
     try {
       const found = type === 'destroy' ? undefined : await this.#options.runtime.inspect(containerId);
@@ -383,7 +397,10 @@ class RunningAgent implements Agent {
 
   async #relistOnce(): Promise<void> {
     const versions = new Map([...this.#workers].map(([uid, worker]) => [uid, worker.version]));
-    const byUid = groupByUid(await this.#options.runtime.list());
+    const found = await this.#options.runtime.list();
+    await this.#parts.warm.seen(found);
+    this.#parts.warm.fill();
+    const byUid = groupByUid(found);
     this.#setEngine(undefined);
     for (const [uid, worker] of this.#workers) {
       const version = versions.get(uid);
@@ -403,6 +420,7 @@ class RunningAgent implements Agent {
   /** After a start: what runs for a known pod is that pod's, untouched; the rest is ended. */
   async #adopt(found: readonly RuntimeContainer[]): Promise<void> {
     const { pods, storage, log } = this.#options;
+    await this.#parts.warm.seen(found);
     const folders = new Set(await storage.list());
     const known = new Map(pods.list().map((pod) => [pod.metadata.uid, pod]));
     let adopted = 0;

@@ -91,6 +91,12 @@ export const agentOptions = {
     unit: 'image',
     help: 'Image of the container that holds a pod together; the default one is made by the agent itself',
   },
+  warmSandboxes: {
+    flag: '--warm-sandboxes',
+    env: 'TROUPE_WARM_SANDBOXES',
+    default: 2,
+    help: 'How many sandboxes are kept ready for pods to come; needs the engine to know the runtime "troupe"',
+  },
   maxPods: {
     flag: '--max-pods',
     env: 'TROUPE_MAX_PODS',

@@ -42,6 +42,8 @@ export interface ContainerInputs {
   readonly mounts: ContainerSpec['mounts'];
   readonly security: ContainerSecurity;
   readonly nodeMemoryBytes: number;
+  /** In a sandbox that was made in advance: the pod's host name. */
+  readonly lateHostname?: string | undefined;
   readonly cgroupParent?: string | undefined;
 }
 
@@ -56,7 +58,11 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
     sandboxId: inputs.sandboxId,
     ...(some(container.command) ? { command: container.command.map((word) => expanded(word, values)) } : {}),
     ...(some(container.args) ? { args: container.args.map((word) => expanded(word, values)) } : {}),
-    env: inputs.environment,
+    ...(inputs.lateHostname === undefined ? {} : { lateHostname: true }),
+    env:
+      inputs.lateHostname === undefined || values.has('HOSTNAME')
+        ? inputs.environment
+        : [...inputs.environment, `HOSTNAME=${inputs.lateHostname}`],
     ...(container.workingDir === undefined || container.workingDir === '' ? {} : { workingDir: container.workingDir }),
     mounts: inputs.mounts,
     ...(pod.spec.hostNetwork === true ? { hostNetwork: true } : {}),

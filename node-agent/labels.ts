@@ -17,6 +17,8 @@ export const label = {
   ip: 'troupe.ip',
   /** On the others: the id of the sandbox whose namespaces they join. */
   sandbox: 'troupe.sandbox',
+  /** On a sandbox that was made before its pod was known: whose its address was then. Its pod, if it has one, its name tells. */
+  warm: 'troupe.warm',
 } as const;
 
 export type ContainerKind = 'sandbox' | 'init' | 'container';
@@ -34,6 +36,8 @@ export interface PodContainer {
   readonly ip: string | undefined;
   /** The id of the sandbox that it was made for. */
   readonly sandboxId?: string;
+  /** On a sandbox that was made in advance: whose its address was before. The host name reaches those who join it late. */
+  readonly warm?: string;
   /** The engine's stamps by the agent's steady clock: what decisions go by. */
   readonly at?: SteadyTimes;
   readonly is: RuntimeContainer;
@@ -42,6 +46,7 @@ export interface PodContainer {
 /** Undefined for a container that carries no pod's labels. */
 export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
   const { labels } = is;
+  if (labels[label.kind] === 'warm') return takenSandbox(is);
   const uid = labels[label.uid];
   const kind = labels[label.kind];
   if (uid === undefined || (kind !== 'sandbox' && kind !== 'init' && kind !== 'container')) return undefined;
@@ -58,6 +63,32 @@ export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
     is,
   };
 }
+
+const warmPrefix = 'troupe_WARM_';
+export const warmName = (owner: string): string => `${warmPrefix}${owner}`;
+
+/** A sandbox that was made in advance, and that no pod has taken. */
+export const isIdleWarm = ({ labels, name }: RuntimeContainer): boolean =>
+  labels[label.kind] === 'warm' && podOfName(name) === undefined;
+
+/** The pod that has taken a sandbox, by the name that it gave it: labels cannot be changed. */
+function podOfName(name: string): { podName: string; namespace: string; uid: string; attempt: number } | undefined {
+  const found = /^troupe_SANDBOX_([^_]+)_([^_]*)_([^_]+)_(\d+)$/.exec(name);
+  if (found === null) return undefined;
+  const [, podName = '', namespace = '', uid = '', attempt] = found;
+  return { podName, namespace, uid, attempt: Number(attempt) };
+}
+
+function takenSandbox(is: RuntimeContainer): PodContainer | undefined {
+  const pod = podOfName(is.name);
+  return pod === undefined
+    ? undefined
+    : { ...pod, kind: 'sandbox', name: '', crashes: 0, ip: is.labels[label.ip], warm: is.labels[label.warm] ?? '', is };
+}
+
+/** Whose container an event is about: undefined for one that has no pod. */
+export const uidOf = (name: string, labels: Readonly<Record<string, string>>): string | undefined =>
+  labels[label.uid] ?? (labels[label.kind] === 'warm' ? podOfName(name)?.uid : undefined);
 
 export interface LabelInputs {
   readonly kind: ContainerKind;

@@ -8,6 +8,16 @@ export class Limit {
     this.#max = max;
   }
 
+  get running(): number {
+    return this.#running;
+  }
+
+  readonly #idle: (() => void)[] = [];
+  /** Resolves when nothing runs or waits. */
+  whenIdle(): Promise<void> {
+    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#max) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running++;
@@ -17,6 +27,7 @@ export class Limit {
       const next = this.#waiting.shift(); // takes the place over
       if (next === undefined) this.#running--;
       else next();
+      if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
 }

@@ -23,6 +23,7 @@ import { parseReserved } from './node/allocatable.ts';
 import { defaultHostIp, machineOf } from './node/machine.ts';
 import { newDiskStorage } from './pod-storage.ts';
 import { newDockerRuntime } from './runtime/docker-runtime.ts';
+import { lateHostnameRuntime } from './runtime/late-hostname.ts';
 import { engineInfo } from './runtime/engine-info.ts';
 import { startStats } from './stats/stats.ts';
 import { teardown } from './teardown.ts';
@@ -113,6 +114,12 @@ runService('node-agent', agentOptions, async (context) => {
       cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000),
       memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),
     };
+    if (config.warmSandboxes > 0 && !engine.lateHostnames)
+      log.info(
+        { runtime: lateHostnameRuntime },
+        'no sandboxes are kept in advance: the engine does not know the runtime for it',
+      );
+    const warm = engine.lateHostnames ? config.warmSandboxes : 0;
     const cgroups = await openCgroups(engine, { cluster, name: nodeName, limits, log });
     const images = new ImageKeeper({ runtime, clock, log, file: join(data, 'images.json') });
     const watch = watchNode({
@@ -144,6 +151,7 @@ runService('node-agent', agentOptions, async (context) => {
       cgroups,
       maxPodPids: config.podPidsLimit,
       infraImage: config.infraImage,
+      warmSandboxes: warm,
       maxParallelSteps: config.parallelSteps,
       maxParallelPulls: config.parallelPulls,
       heartbeatMs: config.heartbeat,
@@ -156,6 +164,13 @@ runService('node-agent', agentOptions, async (context) => {
       podLabels: config.metricLabels,
     });
     telemetry.expose(metrics);
+    meter
+      .createObservableGauge('troupe_agent_warm_sandboxes', {
+        description: 'Sandboxes that are ready for pods to come',
+      })
+      .addCallback((result) => {
+        result.observe(agent.warmCount);
+      });
     meter
       .createObservableGauge('troupe_agent_pods', { description: 'Pods being looked after' })
       .addCallback((result) => {

@@ -14,6 +14,7 @@ import type { PodStorage } from './pod-storage.ts';
 import type { Checker } from './probes/checks.ts';
 import type { ContainerRuntime } from './runtime/runtime.ts';
 import type { NodeSecurity } from './security/container-security.ts';
+import type { WarmPool } from './warm/warm-pool.ts';
 import type { StatusWriter } from './status-writer.ts';
 import type { FollowedConfig } from './volumes/followed-config.ts';
 import type { PodTokens } from './volumes/pod-tokens.ts';
@@ -61,6 +62,8 @@ export interface AgentParts {
   readonly node: NodeFacts;
   readonly dns: DnsSettings;
   readonly infraImage: string;
+  /** Sandboxes ready in advance; empty where none are wanted. */
+  readonly warm: WarmPool;
   /** How much is asked of the engine at one time. */
   readonly steps: Limit;
   /** Steady: its `now` never jumps. Everything that waits or lasts is measured with it. */

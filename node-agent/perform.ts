@@ -11,7 +11,7 @@ import { inspect } from './inspect-container.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import type { PortMapping } from './network/pod-network.ts';
 import { podReference, type AgentParts } from './parts.ts';
-import { podFiles } from './pod-files.ts';
+import { podFiles, uname } from './pod-files.ts';
 import type { PodMemory } from './pod-memory.ts';
 import type { Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
@@ -20,6 +20,7 @@ import { ConfigRefused, securityOf } from './security/container-security.ts';
 import { scopeOf } from './security/sysctls.ts';
 import { stopContainer } from './stop-container.ts';
 import { VolumeError, VolumeLost } from './volumes/driver.ts';
+import { takeWarm } from './warm/take-warm.ts';
 import { prepareVolumes, updateVolumes } from './volumes/volume-steps.ts';
 
 /**
@@ -79,11 +80,23 @@ const isOnHost = (memory: PodMemory): boolean => memory.pod.spec.hostNetwork ===
 
 async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: number): Promise<boolean> {
   const { pod } = memory;
+  const node = { image: parts.infraImage, clusterDomain: parts.dns.clusterDomain };
+  const warm = await takeWarm(parts, memory, sandboxSpec(pod, attempt, undefined, node), async ({ is, ip }) => {
+    await parts.storage.writeFiles(pod, podFiles(pod, ip, parts.dns));
+    await createEarly(parts, memory, { sandboxId: is.id, ip, warm: true });
+  });
+  if (warm !== undefined) {
+    // The network is there; what only this pod wants of it is not.
+    const plain = portMappings(memory).length === 0 && (pod.spec.securityContext.sysctls ?? []).length === 0;
+    if (plain) memory.attached = true;
+    else await attach(parts, memory, warm, true);
+    memory.setbacks.delete('');
+    return true;
+  }
   const ip = isOnHost(memory) ? undefined : parts.network.reserve(memory.uid);
   await parts.storage.writeFiles(pod, podFiles(pod, ip ?? parts.node.hostIp, parts.dns));
-  const node = { image: parts.infraImage, clusterDomain: parts.dns.clusterDomain };
   const id = await parts.runtime.create(sandboxSpec(pod, attempt, ip, node));
-  const early = createEarly(parts, memory, id, ip);
+  const early = createEarly(parts, memory, { sandboxId: id, ip: ip ?? parts.node.hostIp });
   await parts.runtime.start(id);
   const sandbox = await inspect(parts, memory, id);
   if (sandbox?.is.state === 'running' && !isOnHost(memory)) await attach(parts, memory, sandbox, false);
@@ -101,13 +114,14 @@ async function removeSandbox(parts: AgentParts, memory: PodMemory, id: string): 
   memory.forget(id);
 }
 
+interface JoinedSandbox {
+  readonly sandboxId: string;
+  readonly ip: string;
+  readonly warm?: boolean;
+}
+
 /** A container can be created, though not started, while its sandbox starts: that saves its pod some 20 ms. */
-async function createEarly(
-  parts: AgentParts,
-  memory: PodMemory,
-  sandboxId: string,
-  ip: string | undefined,
-): Promise<void> {
+async function createEarly(parts: AgentParts, memory: PodMemory, sandbox: JoinedSandbox): Promise<void> {
   const { pod } = memory;
   const isFirst = [...memory.containers.values()].every((container) => container.kind === 'sandbox');
   if (!isFirst || !memory.volumesReady || (pod.spec.initContainers ?? []).length > 0) return;
@@ -115,10 +129,7 @@ async function createEarly(
     if (container.imagePullPolicy === 'Always' || pod.status.containerStatuses !== undefined) continue;
     const wish = { kind: 'container' as const, container, attempt: 0, crashes: 0 };
     try {
-      memory.created.set(
-        `${container.name}_0`,
-        await create(parts, memory, wish, { sandboxId, ip: ip ?? parts.node.hostIp }),
-      );
+      memory.created.set(`${container.name}_0`, await create(parts, memory, wish, sandbox));
     } catch {
       return; // the real start meets the same, and tells
     }
@@ -127,6 +138,7 @@ async function createEarly(
 
 async function attach(parts: AgentParts, memory: PodMemory, sandbox: PodContainer, adopted: boolean): Promise<void> {
   const { pid } = sandbox.is;
+  if (sandbox.warm !== undefined) parts.network.hand(sandbox.warm, memory.uid); // taken, but the engine did not say so
   const ip = sandbox.ip ?? parts.network.reserve(memory.uid);
   if (pid === undefined) throw new RuntimeError('CannotStart', `the sandbox of ${keyOf(memory.pod)} has no process`);
   const sysctls = (memory.pod.spec.securityContext.sysctls ?? []).filter(({ name }) => scopeOf(name) === 'network');
@@ -163,7 +175,11 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   let id: string;
   try {
     id =
-      known ?? (await create(parts, memory, wish, { sandboxId: sandbox.is.id, ip: sandbox.ip ?? parts.node.hostIp }));
+      known ??
+      (await create(parts, memory, wish, {
+        ...{ sandboxId: sandbox.is.id, ip: sandbox.ip ?? parts.node.hostIp },
+        warm: sandbox.warm !== undefined,
+      }));
   } catch (error) {
     return cannotCreate(parts, memory, container, error);
   }
@@ -188,20 +204,18 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   return true;
 }
 
-async function create(
-  parts: AgentParts,
-  memory: PodMemory,
-  wish: Start,
-  sandbox: { readonly sandboxId: string; readonly ip: string },
-): Promise<string> {
+async function create(parts: AgentParts, memory: PodMemory, wish: Start, sandbox: JoinedSandbox): Promise<string> {
   const { pod } = memory;
   const { container, attempt } = wish;
   const environment = await environmentOf(parts, pod, container, sandbox.ip);
   const mounts = await parts.storage.mounts(pod, container, { attempt, environment });
   const security = await securityOf(parts, pod, container);
   const node = { nodeMemoryBytes: parts.node.memoryBytes, cgroupParent: await groupFor(parts, pod) };
+  const lateHostname = sandbox.warm === true ? uname(pod, parts.dns.clusterDomain) : undefined;
   return parts.runtime.create(
-    containerSpec(pod, { ...wish, ...node, sandboxId: sandbox.sandboxId, environment, mounts, security }),
+    containerSpec(pod, {
+      ...{ ...wish, ...node, sandboxId: sandbox.sandboxId, environment, mounts, security, lateHostname },
+    }),
   );
 }
 

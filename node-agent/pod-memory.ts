@@ -8,6 +8,7 @@ import { defaultBackoff, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodState, Setback, StopReason } from './plan.ts';
 import { tellsOfItself } from './volumes/projection.ts';
 import { ageMs, steadyTimes, type TwoClocks } from './steady-time.ts';
+import type { WarmSandbox } from './warm/warm-pool.ts';
 import type { ContainerProbes } from './probes/container-probes.ts';
 
 /**
@@ -38,6 +39,8 @@ export class PodMemory {
   readonly messages = new Map<string, string>();
   /** Containers that were created while their sandbox started: name and attempt to id. */
   readonly created = new Map<string, string>();
+  /** A sandbox made in advance that may or may not have become this pod's: the engine did not answer. */
+  inDoubt: WarmSandbox | undefined;
 
   /** Aborted when the pod must end: what was only for its start is given up. */
   readonly ending = new AbortController();

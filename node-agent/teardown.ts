@@ -28,12 +28,13 @@ export async function teardown({
   log,
   graceSeconds,
 }: TeardownOptions): Promise<void> {
-  const containers = (await runtime.list()).flatMap((is) => podContainerOf(is) ?? []);
+  const found = await runtime.list();
+  const containers = found.flatMap((is) => podContainerOf(is) ?? []);
   const apps = containers.filter((container) => container.kind !== 'sandbox');
   const uids = new Set([...containers.map((container) => container.uid), ...(await storage.list())]);
   log.info({ pods: uids.size, containers: containers.length }, 'ending the pods of this node');
   await Promise.all(apps.map(({ is }) => runtime.stop(is.id, graceSeconds)));
-  await Promise.all(containers.map(({ is }) => runtime.remove(is.id)));
+  await Promise.all(found.map(({ id }) => runtime.remove(id))); // those made in advance too
   await cgroups?.teardown();
   await network.teardown();
   for (const uid of uids) {

@@ -1,5 +1,5 @@
 // One bundle per process, so that each loads only what it uses.
-import { readdirSync, existsSync, rmSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync, existsSync, rmSync, mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -17,6 +17,10 @@ const entries = Object.fromEntries(
 rmSync('dist', { recursive: true, force: true });
 mkdirSync('dist', { recursive: true });
 writeFileSync('dist/package.json', '{ "type": "module" }\n');
+
+// The engine runs this one.
+copyFileSync('node-agent/runtime/late-hostname.sh', 'dist/late-hostname.sh');
+chmodSync('dist/late-hostname.sh', 0o755);
 
 const started = performance.now();
 await build({

@@ -156,6 +156,7 @@ function natsPart(options: ClusterOptions): Part {
 /** A Docker engine of the cluster's own. Pods' networks are ours, so it needs no bridge and no rules. */
 function enginePart(options: ClusterOptions): Part {
   const folder = join(options.dataDir, 'docker');
+  const runtime = join(options.dataDir, 'late-hostname.sh');
   const containerdPid = join(engineRunDir(options.dataDir), 'exec/containerd/containerd.pid');
   return {
     name: 'docker',
@@ -164,9 +165,11 @@ function enginePart(options: ClusterOptions): Part {
       // After a kill -9 the engine would wait for a containerd that is dead but still has its pid file.
       ...[
         '-c',
-        'grep -qs containerd "/proc/$(cat "$0" 2>/dev/null)/cmdline" || rm -f "$0"; exec dockerd "$@"',
+        'set -e; grep -qs containerd "/proc/$(cat "$0" 2>/dev/null)/cmdline" || rm -f "$0"; install -m 755 "$1" "$2"; shift 2; exec dockerd "$@"',
         containerdPid,
       ],
+      // Containers that run name it by its path: it must outlive the version of ours that started them.
+      ...[join(options.distDir, 'late-hostname.sh'), runtime, '--add-runtime', `troupe=${runtime}`],
       ...[
         '--host',
         `unix://${options.dockerSocket}`,

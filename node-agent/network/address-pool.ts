@@ -48,6 +48,20 @@ export class AddressPool {
     if (this.#next >= this.#first + this.#count) this.#next = this.#first;
   }
 
+  /** The address that an owner has. */
+  held(owner: string): string | undefined {
+    const address = this.#byOwner.get(owner);
+    return address === undefined ? undefined : textOf(address);
+  }
+
+  /** Makes the address of one owner that of another. */
+  hand(from: string, to: string): void {
+    const address = this.#byOwner.get(from);
+    if (address === undefined || from === to) return;
+    this.#byOwner.delete(from);
+    this.#hold(to, address);
+  }
+
   /** Gives the owner's address back. */
   release(owner: string): void {
     const address = this.#byOwner.get(owner);

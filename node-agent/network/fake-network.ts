@@ -38,6 +38,13 @@ export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
       for (const [uid, ip] of inUse) pool.adopt(uid, ip);
     },
     reserve: (podUid) => inRange().take(podUid),
+    hand(from, to) {
+      pool?.hand(from, to);
+      const attachment = attached.get(from);
+      if (attachment === undefined || from === to) return;
+      attached.delete(from);
+      attached.set(to, { ...attachment, podUid: to });
+    },
     async attach(attachment) {
       if (clock !== undefined && attachMs > 0) await wait(clock, attachMs);
       attached.set(attachment.podUid, attachment);

@@ -12,6 +12,8 @@ export interface PodNetwork {
   readonly configured: boolean;
   /** The pod's address, the same on every call until `detach`. Throws NetworkError when the range is used up. */
   reserve(podUid: string): string;
+  /** Makes what was reserved and attached for one that of another, without touching it: host ports and sysctls take an `attach`. */
+  hand(from: string, to: string): void;
   /** Joins the sandbox's network namespace to the node. */
   attach(attachment: Attachment): Promise<void>;
   /** Removes what `attach` made and frees the address. */

@@ -37,7 +37,8 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
   /** Rule changes go one after another: each replaces the whole table. */
   let rules: Promise<void> = Promise.resolve();
 
-  const device = (podUid: string): string => prefix + hash(podUid, 8);
+  /** Named by the address: a sandbox that was made in advance keeps its device when a pod takes it. */
+  const device = (ip: string): string => prefix + hash(ip, 8);
   const inRange = (): AddressPool => {
     if (pool === undefined) throw new NetworkError('the node has no pod range yet');
     return pool;
@@ -67,9 +68,15 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       await writeRules();
     },
     reserve: (podUid) => inRange().take(podUid),
+    hand(from, to) {
+      const ip = addresses.get(from) ?? pool?.held(from);
+      pool?.hand(from, to);
+      addresses.delete(from);
+      if (ip !== undefined) addresses.set(to, ip);
+    },
     async attach(attachment) {
       const { podUid, ip } = attachment;
-      const name = device(podUid);
+      const name = device(ip);
       const clash = clashOf(attachment, hostPorts);
       if (clash !== undefined) throw new NetworkError(clash);
       addresses.set(podUid, ip);
@@ -80,13 +87,13 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       await writeRules();
     },
     async detach(podUid) {
-      const ip = addresses.get(podUid);
-      await runCommand('ip', ['link', 'delete', device(podUid)]); // gone with its namespace already, as a rule
+      const ip = addresses.get(podUid) ?? pool?.held(podUid);
+      if (ip !== undefined) await runCommand('ip', ['link', 'delete', device(ip)]); // gone with its namespace, as a rule
       addresses.delete(podUid);
       if (ip !== undefined && hostPorts.delete(ip)) await writeRules();
       pool?.release(podUid);
     },
-    sweep: (podUids) => sweep(new Set([...podUids].map(device))),
+    sweep: (podUids) => sweep(new Set([...podUids].flatMap((uid) => pool?.held(uid) ?? []).map(device))),
     async setPeers(peers) {
       peerRoutes = await syncRoutes(peers, peerRoutes ?? (await ownRoutes(clusterCidr)), log);
     },

@@ -1,4 +1,5 @@
 import type { ContainerCreateOptions } from 'dockerode';
+import { lateHostname, lateHostnameRuntime } from './late-hostname.ts';
 import { infraCommand } from './infra-image.ts';
 import type { ContainerSpec } from './runtime.ts';
 
@@ -39,6 +40,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
     Env: [...spec.env],
     ...(spec.workingDir === undefined ? {} : { WorkingDir: spec.workingDir }),
     ...(spec.hostname === undefined || spec.hostNetwork === true ? {} : { Hostname: spec.hostname }),
+    ...(spec.lateHostname === true && isSandbox(spec) ? { Hostname: lateHostname } : {}),
     ...(spec.user === undefined ? {} : { User: spec.user }),
     ...(spec.stopSignal === undefined ? {} : { StopSignal: spec.stopSignal }),
     Tty: spec.tty ?? false,
@@ -48,6 +50,7 @@ export function createOptions(spec: ContainerSpec, context: OptionsContext): Con
       ...namespaces(spec, context.ownInfraImage),
       ...security(spec),
       RestartPolicy: { Name: 'no' },
+      ...(spec.lateHostname === true && !isSandbox(spec) ? { Runtime: lateHostnameRuntime } : {}),
       Mounts: spec.mounts.map((mount) => ({
         Type: 'bind' as const,
         Source: mount.source,

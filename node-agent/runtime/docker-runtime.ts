@@ -9,6 +9,7 @@ import { messageOf } from '../../lib/base/errors.ts';
 import { pullName } from '../images/reference.ts';
 import { createOptions, logFiles, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
 import { dockerStreams } from './docker-streams.ts';
+import { lateHostnameRuntime } from './late-hostname.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
 import {
@@ -118,6 +119,17 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     const container = await inspect(id);
     if (container?.image === infraImageName && container.labels[sandboxNetworkLabel] !== 'host') {
       await hasOwnNetwork(container.pid ?? 0, clock);
+    }
+  }
+
+  async function rename(id: string, name: string): Promise<void> {
+    try {
+      await docker.getContainer(id).rename({ name });
+      known.delete(id);
+    } catch (error) {
+      if (/same name as the old/i.test(messageOf(error))) return;
+      const code = statusOf(error) === 404 ? 'NotFound' : statusOf(error) === 409 ? 'NameTaken' : 'Unavailable';
+      throw runtimeError(error, code);
     }
   }
 
@@ -273,6 +285,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     inspect,
     create,
     start,
+    rename,
     stop: (id, graceSeconds) => ended(patient.getContainer(id).stop({ t: Math.max(0, Math.ceil(graceSeconds)) }), id),
     kill: (id, name) => ended(docker.getContainer(id).kill({ signal: name }), id),
     remove: (id) => ended(docker.getContainer(id).remove({ force: true, v: true }), id),
@@ -296,6 +309,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
           cpus: Number(found['NCPU']),
           memoryBytes: Number(found['MemTotal']),
           rootDir: textIn(found, 'DockerRootDir', '/var/lib/docker'),
+          lateHostnames: lateHostnameRuntime in ((found['Runtimes'] as object | undefined) ?? {}),
           cgroupDriver: textIn(found, 'CgroupDriver', 'none'),
           cgroupVersion: textIn(found, 'CgroupVersion', '1'),
         };
@@ -368,7 +382,7 @@ function eventOf(line: string): RuntimeEvent | undefined {
   const containerId = event.Actor?.ID;
   if (containerId === undefined) return undefined;
   if (type !== 'start' && type !== 'die' && type !== 'oom' && type !== 'destroy') return undefined;
-  return { type, containerId, labels: event.Actor?.Attributes ?? {} };
+  return { type, containerId, name: event.Actor?.Attributes?.['name'] ?? '', labels: event.Actor?.Attributes ?? {} };
 }
 
 /** Makes an image from a stream in tar form, without a registry. */

@@ -51,6 +51,7 @@ export interface FakeRuntimeOptions {
   readonly images?: readonly string[];
   readonly cpus?: number;
   readonly memoryBytes?: number;
+  readonly lateHostnames?: boolean;
   /** What a container takes to end after SIGTERM; default at once. */
   readonly stopDelayMs?: number;
 }
@@ -89,7 +90,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
   }
   function tell(type: RuntimeEvent['type'], { container }: Entry): void {
     if (!available) return;
-    const event: RuntimeEvent = { type, containerId: container.id, labels: container.labels };
+    const event: RuntimeEvent = { type, containerId: container.id, name: container.name, labels: container.labels };
     for (const listener of listeners) queueMicrotask(() => listeners.has(listener) && listener.onEvent(event));
   }
   function end(entry: Entry, exitCode: number, oom = false): void {
@@ -164,6 +165,15 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
           end(entry, script.exitCode);
         });
       }
+    },
+    async rename(id, name) {
+      called('rename');
+      const entry = entryOf(id);
+      const other = byName.get(name);
+      if (other !== undefined && other !== id) throw new RuntimeError('NameTaken', `the name ${name} is taken`);
+      byName.delete(entry.container.name);
+      byName.set(name, id);
+      entry.container = { ...entry.container, name };
     },
     async stop(id, graceSeconds) {
       called('stop');
@@ -289,6 +299,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
         cpus: options.cpus ?? 4,
         memoryBytes: options.memoryBytes ?? 8 * 2 ** 30,
         rootDir: '/',
+        lateHostnames: options.lateHostnames ?? false,
         cgroupDriver: 'none',
         cgroupVersion: '2',
       };

@@ -13,6 +13,8 @@ export interface ContainerRuntime extends RuntimeStreams {
   /** Creates without starting; the name is unique, and an existing container of that name is returned as it is. */
   create(spec: ContainerSpec): Promise<string>;
   start(id: string): Promise<void>;
+  /** Gives it another name, at once and for all who look; again with the same name does nothing. `NameTaken`, `NotFound`. */
+  rename(id: string, name: string): Promise<void>;
   /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Resolves when it has ended. */
   stop(id: string, graceSeconds: number): Promise<void>;
   kill(id: string, signal: string): Promise<void>;
@@ -67,6 +69,11 @@ export interface ContainerSpec {
   readonly env: readonly string[];
   readonly workingDir?: string;
   readonly hostname?: string;
+  /**
+   * On a sandbox: its pod's host name is not known yet. On those who join such a one: theirs is what the file says that is
+   * mounted at /etc/hostname, and HOSTNAME is set by `env`. Only where `RuntimeInfo.lateHostnames`.
+   */
+  readonly lateHostname?: boolean;
   /** The sandbox whose network and IPC namespaces to join; undefined: this is the sandbox itself. */
   readonly sandboxId?: string;
   readonly hostNetwork?: boolean;
@@ -168,6 +175,7 @@ export interface LogOptions {
 export interface RuntimeEvent {
   readonly type: 'start' | 'die' | 'oom' | 'destroy';
   readonly containerId: string;
+  readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
 }
 export interface RuntimeInfo {
@@ -178,6 +186,8 @@ export interface RuntimeInfo {
   readonly memoryBytes: number;
   /** Where it keeps images and what containers write. */
   readonly rootDir: string;
+  /** Containers can be given a host name that was not known when their sandbox was made. */
+  readonly lateHostnames: boolean;
   /** How it keeps the kernel's control groups: `cgroupfs`, `systemd` or none; version `1` or `2`. */
   readonly cgroupDriver: string;
   readonly cgroupVersion: string;
@@ -196,6 +206,7 @@ export class RuntimeError extends Error {
     | 'NoSuchFile'
     | 'ReadOnly'
     | 'BadTar'
+    | 'NameTaken'
     | 'InUse';
   constructor(code: RuntimeError['code'], message: string, options?: ErrorOptions) {
     super(message, options);

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 
@@ -16,6 +17,8 @@ export interface PrivateEngine {
   /** Ends the engine; containers go on running and are found again by the next start. Stopping twice is harmless. */
   stop(): Promise<void>;
 }
+
+const lateHostname = fileURLToPath(new URL('../../node-agent/runtime/late-hostname.sh', import.meta.url));
 
 export interface PrivateEngineOptions {
   /** Images, containers and the log live here; one engine a folder. */
@@ -105,7 +108,7 @@ async function launch(command: string, paths: Paths): Promise<number> {
     ...['-H', `unix://${paths.socket}`, '--live-restore', '--log-level', 'warn'],
     // Pods are routed by the agent: the engine must neither make networks nor write firewall rules.
     ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
-    '--userland-proxy=false',
+    ...['--userland-proxy=false', '--add-runtime', `troupe=${lateHostname}`],
   ];
   try {
     return await new Promise((resolve, reject) => {

@@ -52,6 +52,7 @@ export class AgentHarness {
   /** The machine's network, for the agents that start from now on. */
   networkOptions: FakeNetworkOptions = {};
   storage: PodStorage = newFakeStorage();
+  warmSandboxes = 0;
   /** Between the agent and its world; where a test puts another, the next agent meets it. */
   killPoint = new KillPoint();
   /** What agents have besides, from the next on. */
@@ -114,9 +115,10 @@ export class AgentHarness {
     this.agent = newAgent({
       ...shared,
       machine: aMachine(),
-      runtime: killPoint.guard('engine', this.runtime, ['create', 'start', 'stop', 'kill', 'remove']),
+      runtime: killPoint.guard('engine', this.runtime, ['create', 'start', 'rename', 'stop', 'kill', 'remove']),
       network: killPoint.guard('network', this.network, ['attach', 'detach']),
       storage: killPoint.guard('storage', this.storage, ['prepare', 'mounts', 'writeFiles', 'remove']),
+      warmSandboxes: this.warmSandboxes,
       bus: this.bus,
       pods: views.pods,
       services: views.services,

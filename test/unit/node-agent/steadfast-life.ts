@@ -3,6 +3,7 @@ import type { Pod } from '../../../lib/api/objects.ts';
 import { isReady, isTerminal } from '../../../lib/api/pods.ts';
 import { KillPoint, type Strike } from '../../support/kill-point.ts';
 import { newRememberingStorage } from '../../support/remembering-storage.ts';
+import { isIdleWarm, podContainerOf } from '../../../node-agent/labels.ts';
 import { AgentHarness } from './harness.ts';
 
 type PodWish = Parameters<AgentHarness['createPod']>[1];
@@ -19,7 +20,7 @@ const engineAwayMs = 3_000;
  * One pod from its creation to its last trace, struck at each of `strikes` in turn (each counts from the return of the
  * agent). Fails where anything ran twice, was restarted, was lost, was left behind, or was told wrongly.
  */
-export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<Life> {
+export async function live(spec: PodWish, strikes: readonly Strike[], warm = 0): Promise<Life> {
   const left = [...strikes];
   const world = new World();
   const next = (h: AgentHarness): void => {
@@ -40,6 +41,7 @@ export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<L
     before: (made) => {
       next(made);
       made.storage = world.storage;
+      made.warmSandboxes = warm;
       made.networkOptions = { clock: made.clock, attachMs: 30, attached: new Map() };
       made.runtime.onStart = (wish) => world.started(made, wish.sandboxId, wish.hostNetwork === true, wish.labels);
     },
@@ -56,6 +58,7 @@ export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<L
     const survive = async (what: string, check: () => Promise<boolean>): Promise<void> => {
       while (!(await orDeath(h, what, check))) await restart();
     };
+    await survive('the sandboxes in advance are there', async () => h.agent.warmCount === warm);
     const created = await h.createPod('p', spec);
     await survive('is up', async () => {
       const pod = await h.pod('p');
@@ -63,7 +66,10 @@ export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<L
     });
     const starting = [...h.killPoint.calls];
     await h.clock.advance(20_000);
-    await survive('is still up', async () => true);
+    do {
+      await survive('is still up', () => isUp(h));
+      await h.clock.advance(1_000);
+    } while (h.killPoint.dead || !(await isUp(h)));
     world.check(
       h,
       await h.pod('p'),
@@ -73,10 +79,15 @@ export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<L
     await survive('is gone', async () => (await h.get('pods', 'default/p')) === undefined);
     await h.clock.advance(5_000);
     if (h.killPoint.dead) await restart();
-    await h.until('nothing is left', async () => (await h.runtime.list()).length === 0, 120_000);
+    await h.until('nothing is left', async () => (await isUp(h)) && (await h.runtime.list()).length === warm, 120_000);
+    await h.until('the sandboxes in advance are there again', () => h.agent.warmCount === warm, 120_000);
     await h.clock.advance(1_000);
+    assert.deepEqual(
+      (await h.runtime.list()).map((is) => isIdleWarm(is) && is.state),
+      Array.from({ length: warm }, () => 'running'),
+    );
     assert.deepEqual([...world.storage.folders], [], 'folders');
-    assert.equal(h.network.attached.size, 0, 'devices');
+    assert.equal(h.network.attached.size, warm, 'devices');
     assert.equal(h.agent.podCount, 0, 'workers');
     assert.deepEqual(world.violations, []);
     world.checkTold(created);
@@ -86,6 +97,12 @@ export async function live(spec: PodWish, strikes: readonly Strike[]): Promise<L
     await h.stop();
   }
 }
+
+const isUp = (h: AgentHarness): Promise<boolean> =>
+  h.runtime.list().then(
+    () => true,
+    () => false,
+  );
 
 /** Resolves to false when the agent died first. */
 async function orDeath(h: AgentHarness, what: string, check: () => Promise<boolean>): Promise<boolean> {
@@ -129,9 +146,15 @@ class World {
     const names = [...(spec.initContainers ?? []), ...spec.containers].map(({ name }) => name);
     const seen = found.flatMap(({ labels }) => labels['troupe.container'] ?? []).sort();
     assert.deepEqual(seen, names.sort(), 'each container once');
-    const sandboxes = found.filter(({ labels }) => labels['troupe.kind'] === 'sandbox');
+    const sandboxes = found.filter((is) => podContainerOf(is)?.kind === 'sandbox');
+    const idle = found.filter(isIdleWarm).length;
     assert.equal(sandboxes.length, isTerminal(pod) ? 0 : 1, 'sandboxes');
-    assert.equal(h.network.attached.size, spec.hostNetwork === true || isTerminal(pod) ? 0 : 1, 'attached');
+    assert.equal(h.network.attached.size, idle + (spec.hostNetwork === true || isTerminal(pod) ? 0 : 1), 'attached');
+    assert.equal(
+      new Set([...h.network.attached.values()].map(({ ip }) => ip)).size,
+      h.network.attached.size,
+      'addresses',
+    );
     for (const [name, starts] of this.#starts) assert.equal(starts, 1, `starts of ${name}`);
     for (const status of pod.status.containerStatuses ?? []) assert.equal(status.restartCount, 0, 'restart count');
   }

@@ -5,6 +5,8 @@ import { live } from './steadfast-life.ts';
 /** Every point is tried with TROUPE_TEST_LONG=1; otherwise every point for the agent, and some of those for the engine. */
 const isLong = (process.env['TROUPE_TEST_LONG'] ?? '') !== '';
 
+type Wish = NonNullable<Parameters<typeof live>[0]> & { readonly warm?: number };
+
 /** F47, F54: whoever dies, whenever, each container runs once, nothing is left behind, and nothing wrong is told. */
 describe('node-agent: killed at every step of a pod', function () {
   this.timeout(isLong ? 600_000 : 60_000);
@@ -17,19 +19,20 @@ describe('node-agent: killed at every step of a pod', function () {
       volumes: [{ name: 'v', emptyDir: {} }],
     },
     'a pod on the host network': { hostNetwork: true },
+    'a pod in a sandbox made in advance': { warm: 2 },
     'a pod that ends by itself': { restartPolicy: 'Never' as const, containers: [{ name: 'once' }] },
   };
   const whoms = ['agent', 'engine', 'both'] as const;
 
-  for (const [name, spec] of Object.entries(pods)) {
+  for (const [name, { warm = 0, ...spec }] of Object.entries<Wish>(pods)) {
     for (const whom of whoms) {
       it(`${name}: ${whom}`, async () => {
-        const { calls } = await live(spec, []);
+        const { calls } = await live(spec, [], warm);
         for (let call = 1; call <= calls.length; call++) {
           for (const when of ['before', 'after'] as const) {
             if (!isLong && whom !== 'agent' && (call + (when === 'after' ? 1 : 0)) % 4 !== 0) continue;
             try {
-              await live(spec, [{ call, when, whom }]);
+              await live(spec, [{ call, when, whom }], warm);
             } catch (error) {
               throw new Error(`struck ${when} call ${call} (${calls[call - 1]}) of ${calls.join(' ')}`, {
                 cause: error,
@@ -61,8 +64,8 @@ describe('node-agent: killed at every step of a pod', function () {
       whom: fc.constantFrom(...whoms),
     });
     await fc.assert(
-      fc.asyncProperty(aSpec, fc.array(aStrike, { maxLength: 4 }), async (spec, strikes) => {
-        await live(spec, strikes);
+      fc.asyncProperty(aSpec, fc.array(aStrike, { maxLength: 4 }), fc.nat(2), async (spec, strikes, warm) => {
+        await live(spec, strikes, warm);
       }),
       { numRuns: isLong ? 1_000 : 40 },
     );
