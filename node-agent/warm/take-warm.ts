@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { podContainerOf, type PodContainer } from '../labels.ts';
 import type { AgentParts } from '../parts.ts';
 import type { PodMemory } from '../pod-memory.ts';
-import type { ContainerSpec } from '../runtime/runtime.ts';
+import { RuntimeError, type ContainerSpec } from '../runtime/runtime.ts';
 import { warmSpec, type WarmSandbox } from './warm-pool.ts';
 
 /** Whether a pod's sandbox is like every other: only its name differs from one that was made in advance. */
@@ -28,16 +28,19 @@ export async function takeWarm(
   beside: (taken: WarmSandbox) => Promise<void>,
 ): Promise<PodContainer | undefined> {
   const { warm, runtime, network } = parts;
-  if (!fits(wish, memory)) return undefined;
+  // One that an earlier try began goes on being the pod's.
+  if (memory.sandbox() !== undefined || !fits(wish, memory)) return undefined;
   const taken = (await resolved(parts, memory, wish.name)) ?? warm.take();
   if (taken === undefined) return undefined;
   const begun = beside(taken);
   try {
     await runtime.rename(taken.is.id, wish.name);
   } catch (error) {
-    memory.inDoubt = taken; // it may have happened: the next try looks
     await begun;
-    throw error;
+    memory.inDoubt = taken; // it may have happened: the next try looks
+    if (!(error instanceof RuntimeError) || error.code !== 'NameTaken') throw error;
+    await resolved(parts, memory, wish.name); // an earlier try did make one, and was not told so
+    return undefined;
   }
   network.hand(taken.owner, memory.uid);
   await begun;
@@ -47,16 +50,18 @@ export async function takeWarm(
 }
 
 /** What became of one that was being taken when the engine went away: the pod's own, or nobody's again. */
-async function resolved(
-  { runtime, warm }: AgentParts,
-  memory: PodMemory,
-  name: string,
-): Promise<WarmSandbox | undefined> {
+async function resolved(parts: AgentParts, memory: PodMemory, name: string): Promise<WarmSandbox | undefined> {
+  const { runtime, warm } = parts;
   const doubt = memory.inDoubt;
   if (doubt === undefined) return undefined;
   const is = await runtime.inspect(doubt.is.id);
+  if (is?.name !== name) {
+    for (const [key, id] of memory.created) {
+      await runtime.remove(id); // made to join it
+      memory.created.delete(key);
+    }
+    if (is !== undefined) warm.putBack({ ...doubt, is });
+  }
   memory.inDoubt = undefined;
-  if (is?.name === name) return doubt;
-  if (is !== undefined) warm.putBack(doubt);
-  return undefined;
+  return is?.name === name ? doubt : undefined;
 }

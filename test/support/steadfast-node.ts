@@ -17,6 +17,15 @@ type PodWish = Omit<Partial<PodSpec>, 'containers' | 'initContainers'> & {
   readonly initContainers?: readonly object[];
 };
 
+export interface Leftovers {
+  readonly routes: readonly string[];
+  readonly devices: readonly string[];
+  readonly mounts: readonly string[];
+  readonly folders: readonly string[];
+}
+
+const isIdle = (names: readonly string[]): boolean => names.some((name) => name.startsWith('/troupe_WARM_'));
+
 export interface Found {
   readonly name: string;
   readonly kind: string;
@@ -141,26 +150,31 @@ export class SteadfastNode {
   }
 
   /** What is on the machine of any of its pods. */
-  leftovers(): {
-    readonly routes: string;
-    readonly mounts: readonly string[];
-    readonly folders: readonly string[];
-    readonly devices: string;
-  } {
-    const routes = execFileSync('ip', ['-o', 'route', 'show', 'root', `10.${this.#network}.0.0/16`]).toString();
+  leftovers(): Leftovers {
+    const lines = (...args: readonly string[]): readonly string[] =>
+      execFileSync('ip', args)
+        .toString()
+        .split('\n')
+        .filter((line) => line !== '');
+    const routes = lines('-o', 'route', 'show', 'root', `10.${this.#network}.0.0/16`);
+    const devices = lines('neighbour', 'show', 'to', `10.${this.#network}.0.0/16`);
     const mounts = readFileSync('/proc/mounts', 'utf8')
       .split('\n')
       .filter((line) => line.includes(join(this.folder, 'node')));
     const root = join(this.folder, 'node/pods');
-    const folders = existsSync(root) ? readdirSync(root) : [];
-    const neighbours = execFileSync('ip', ['neighbour', 'show', 'to', `10.${this.#network}.0.0/16`]).toString();
-    return { routes, mounts, folders, devices: neighbours };
+    return { routes, devices, mounts, folders: existsSync(root) ? readdirSync(root) : [] };
   }
 
-  /** The containers that the engine has. */
+  /** The addresses of the sandboxes that wait for pods. */
+  async idleAddresses(): Promise<readonly string[]> {
+    const found = await this.engine.docker.listContainers({ all: true });
+    return found.filter(({ Names }) => isIdle(Names)).map(({ Labels }) => Labels['troupe.ip'] ?? '');
+  }
+
+  /** The containers that the engine has for pods. */
   async containers(): Promise<readonly Found[]> {
     const { docker } = this.engine;
-    const found = await docker.listContainers({ all: true });
+    const found = (await docker.listContainers({ all: true })).filter(({ Names }) => !isIdle(Names));
     const looked = await Promise.all(
       found.map(async ({ Id }) =>
         docker
@@ -174,7 +188,7 @@ export class SteadfastNode {
         ? []
         : {
             name: container.Config.Labels['troupe.container'] ?? '',
-            kind: container.Config.Labels['troupe.kind'] ?? '',
+            kind: (container.Config.Labels['troupe.kind'] ?? '').replace('warm', 'sandbox'),
             state: container.State.Status,
             exitCode: container.State.ExitCode,
           },

@@ -141,7 +141,7 @@ export class AgentHarness {
     await this.clock.advance(10);
     await between();
     this.startAgent();
-    await this.until('the agent is back', () => this.agent.notReady() === undefined);
+    await this.until('the agent is back', () => this.killPoint.dead || this.agent.notReady() === undefined);
   }
 
   async stop(): Promise<void> {

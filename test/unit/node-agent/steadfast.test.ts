@@ -67,7 +67,7 @@ describe('node-agent: killed at every step of a pod', function () {
       fc.asyncProperty(aSpec, fc.array(aStrike, { maxLength: 4 }), fc.nat(2), async (spec, strikes, warm) => {
         await live(spec, strikes, warm);
       }),
-      { numRuns: isLong ? 1_000 : 40 },
+      { numRuns: isLong ? 2_000 : 30 },
     );
   });
 });
