@@ -106,7 +106,7 @@ describe(`resources on a real engine${why === undefined ? '' : ` (skipped: ${why
       containers: [
         {
           name: 'main',
-          command: ['sh', '-c', 'for i in $(seq 200); do sleep 100000 & done; echo $? > /tmp/done; sleep 100000'],
+          command: ['sh', '-c', '(for i in $(seq 200); do sleep 100000 & done); exec sleep 100000'],
         },
         { name: 'other', command: ['sleep', '100000'] },
       ],

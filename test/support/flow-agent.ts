@@ -7,6 +7,8 @@ import { newView, newViews } from '../../lib/view/views.ts';
 import { newAgent } from '../../node-agent/agent.ts';
 import { disksOfNode, startDiskKeeper } from '../../node-agent/disks/disk-keeper.ts';
 import { newFakeDisks } from '../../node-agent/disks/disks.ts';
+import { watchEviction } from '../../node-agent/eviction/eviction-watch.ts';
+import { parseThresholds, type Rooms } from '../../node-agent/eviction/thresholds.ts';
 import { newFakeNetwork } from '../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../node-agent/pod-storage.ts';
@@ -17,6 +19,13 @@ export interface FlowMachine {
   readonly runtime: FakeRuntime;
   readonly storage: PodStorage;
   readonly disks: ReturnType<typeof newFakeDisks>;
+  readonly figures: FlowFigures;
+}
+
+/** What a node has left, and what its pods take of it, by the pod's name: for the test to say. */
+export interface FlowFigures {
+  rooms: Rooms;
+  readonly used: Map<string, number>;
 }
 
 export interface FlowAgentOptions {
@@ -49,12 +58,28 @@ export function startFlowAgent(options: FlowAgentOptions): { readonly machine: F
     runtime: newFakeRuntime({ clock }),
     storage: newFakeStorage(),
     disks: newFakeDisks(),
+    figures: { rooms: {}, used: new Map() },
   };
+  const { figures } = machine;
   const shared = { client, bus, cluster, clock, log: silentLog, meter, signal };
   const views = newViews({ pods: { node }, services: {}, nodes: {} }, shared);
   const volumes = newView('persistentvolumes', { ...shared, ...disksOfNode(node) });
   void startDiskKeeper({ ...shared, node, volumes, disks: machine.disks, tracer: trace.getTracer('flow') });
-  newAgent({
+  const pods = () => [...agent.pods()].map(({ pod }) => pod);
+  const watch = watchEviction({
+    ...{ clock, log: silentLog, signal, pods, holdMs: 10_000 },
+    thresholds: parseThresholds('memory.available<100Mi'),
+    rooms: async () => figures.rooms,
+    candidates: async () =>
+      pods().map((pod) => ({ pod, used: figures.used.get(pod.metadata.name) ?? 0, requested: 0 })),
+    evict: (uid, order) => agent.evict(uid, order),
+    reclaim: async () => false,
+    onChange: () => {
+      agent.checkNode();
+    },
+    tell: () => undefined,
+  });
+  const agent = newAgent({
     ...{ cluster, clock, client, bus, signal, meter, log: silentLog, tracer: trace.getTracer('flow') },
     ...machine,
     network: newFakeNetwork(),
@@ -65,6 +90,8 @@ export function startFlowAgent(options: FlowAgentOptions): { readonly machine: F
     synced: views.synced(),
     dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
     check: async () => ({ ok: true, message: '' }),
+    pressure: watch.short,
+    refuse: watch.refuse,
   });
   return { machine };
 }

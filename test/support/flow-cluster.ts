@@ -21,7 +21,7 @@ import { setup as replicationController } from '../../services/replication-contr
 import { schedulerOptions } from '../../services/scheduler/config.ts';
 import { setup as scheduler } from '../../services/scheduler/setup.ts';
 import { FakeClock } from './fake-clock.ts';
-import { startFlowAgent, type FlowMachine } from './flow-agent.ts';
+import { startFlowAgent, type FlowFigures, type FlowMachine } from './flow-agent.ts';
 import type { FakeRuntime } from '../../node-agent/runtime/fake-runtime.ts';
 import { RegistryClient } from './registry-client.ts';
 
@@ -167,6 +167,13 @@ export class FlowCluster {
   /** The names of the disks that a node has made; they outlive its agent. */
   disksOf(node: string): ReadonlySet<string> {
     return this.#machines.get(node)?.disks.names ?? new Set();
+  }
+
+  /** What a node has left and what its pods take, to be set. */
+  figuresOf(node: string): FlowFigures {
+    const machine = this.#machines.get(node);
+    if (machine === undefined) throw new Error(`there is no node ${node}`);
+    return machine.figures;
   }
 
   /** A loop or an agent, by name: gone from one moment to the next. */
