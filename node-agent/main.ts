@@ -58,7 +58,7 @@ runService('node-agent', agentOptions, async (context) => {
       limits: { cpuShares: 1024 },
       log,
     });
-    await teardown({ runtime, network, storage, cgroups, log, graceSeconds: config.teardownGrace });
+    await teardown({ runtime, network, storage, disks, cgroups, log, graceSeconds: config.teardownGrace });
     context.done();
     return;
   }

@@ -1,6 +1,7 @@
 import type { Log } from '../lib/base/log.ts';
 import { messageOf } from '../lib/base/errors.ts';
 import { podContainerOf } from './labels.ts';
+import type { Disks } from './disks/disks.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { PodNetwork } from './network/pod-network.ts';
 import type { PodStorage } from './pod-storage.ts';
@@ -10,6 +11,7 @@ export interface TeardownOptions {
   readonly runtime: ContainerRuntime;
   readonly network: PodNetwork;
   readonly storage: PodStorage;
+  readonly disks: Disks;
   readonly log: Log;
   readonly cgroups?: PodCgroups | undefined;
   /** SIGKILL after so many seconds. */
@@ -17,13 +19,15 @@ export interface TeardownOptions {
 }
 
 /**
- * Ends every pod of this node and removes what the agent made on the machine: containers, devices, rules, folders. The API
+ * Ends every pod of this node and removes what the agent made on the machine: containers, devices, rules, folders. Disks that
+ * outlive pods stay, unmounted. The API
  * is not asked: an agent that starts here again starts the pods that are bound to the node again.
  */
 export async function teardown({
   runtime,
   network,
   storage,
+  disks,
   cgroups,
   log,
   graceSeconds,
@@ -42,4 +46,5 @@ export async function teardown({
       log.warn({ uid, error: messageOf(error) }, 'the folder of a pod could not be removed');
     });
   }
+  await disks.unmount();
 }

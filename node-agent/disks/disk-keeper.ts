@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 import { isGone } from '../../lib/api/ending.ts';
 import type { PersistentVolume } from '../../lib/api/objects.ts';
+import { unitsOf } from '../../lib/api/quantity.ts';
 import { diskFinalizer, diskNodeLabel } from '../../lib/api/storage.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { TerminalError, type Controller } from '../../lib/controller/controller.ts';
@@ -66,7 +67,8 @@ export function newDiskKeeper({ node, volumes, disks, client }: DiskKeeperOption
 
   async function make(volume: PersistentVolume): Promise<void> {
     const { name, finalizers = [] } = volume.metadata;
-    await disks.make(name);
+    const { capacity, local } = volume.spec;
+    await disks.make({ name, fsType: local?.fsType, sizeBytes: unitsOf(capacity['storage'] ?? 0) });
     try {
       await write(volume, [...finalizers, diskFinalizer]);
     } catch (error) {

@@ -1,36 +1,98 @@
-import { chmod, lstat, mkdir, rmdir } from 'node:fs/promises';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { chmod, lstat, mkdir, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { runCommand } from '../network/run-command.ts';
+import { VolumeError } from '../volumes/driver.ts';
+import { isMounted, mount, unmountAll } from '../volumes/mounts.ts';
 import { removeTree } from '../volumes/removal.ts';
 
-/** The disks of this node that outlive pods: folders by the names of their volumes. Verbs may be repeated. */
+export interface Disk {
+  /** That of its PersistentVolume. */
+  readonly name: string;
+  /** A file system of its own in a file of `sizeBytes`, which is then all there is to it; undefined: a folder without a limit. */
+  readonly fsType?: string | undefined;
+  readonly sizeBytes: number;
+}
+
+/** The disks of this node that outlive pods, by the names of their volumes. Verbs may be repeated. */
 export interface Disks {
   /** Absolute; where the disks are. */
   readonly folder: string;
-  /** Makes an empty disk to which any user may write; one that is there stays as it is. */
-  make(name: string): Promise<void>;
-  /** Takes back a disk that nobody has written to; one that holds anything stays. */
+  /** Makes an empty disk to which any user may write; one that is there stays as it is. Rejects with VolumeError. */
+  make(disk: Disk): Promise<void>;
+  /** Takes back a disk that no pod has had; a folder that holds anything stays. */
   unmake(name: string): Promise<void>;
+  /** Where pods find the disk, mounted where it has a file system of its own; undefined when it is not there. */
+  find(name: string): Promise<string | undefined>;
+  /** Whether pods would find it without anything being done. */
+  isInPlace(path: string): Promise<boolean>;
   /** Removes a disk and all that is on it. Rejects with VolumeError while something cannot be removed. */
   remove(name: string): Promise<void>;
-  has(name: string): Promise<boolean>;
+  /** Leaves no mount behind; the data stays. */
+  unmount(): Promise<void>;
 }
 
-/** Folders in `<dataDir>/disks`, which is made where it is missing. */
+const makeMs = 60_000;
+
+/**
+ * Disks in `<dataDir>/disks`, which is made where it is missing: the folder `<name>`, and beside it `<name>.img` for a disk that has a file
+ * system of its own, which is mounted on the folder.
+ */
 export function newDisks(dataDir: string): Disks {
-  const path = join(dataDir, 'disks');
-  mkdirSync(path, { recursive: true, mode: 0o711 });
-  const folder = realpathSync(path);
+  const top = join(dataDir, 'disks');
+  mkdirSync(top, { recursive: true, mode: 0o711 });
+  const folder = realpathSync(top);
+  const pathOf = (name: string): string => join(folder, name);
+  const imageOf = (path: string): string => `${path}.img`;
+
+  /** Whole or not at all: what a crash leaves has another name. */
+  async function makeImage(path: string, { fsType = '', sizeBytes }: Disk): Promise<void> {
+    const draft = `${imageOf(path)}.new`;
+    await writeFile(draft, '', { mode: 0o600 });
+    await truncate(draft, sizeBytes);
+    const { exitCode, stderr } = await runCommand(`mkfs.${fsType}`, ['-q', '-m', '0', draft], { timeoutMs: makeMs });
+    if (exitCode !== 0) {
+      await rm(draft, { force: true });
+      const why = stderr.trim().split('\n')[0] ?? '';
+      throw new VolumeError(`a file system ${fsType} of ${sizeBytes} bytes cannot be made: ${why}`);
+    }
+    await rename(draft, imageOf(path));
+  }
+
+  async function mountImage(path: string): Promise<void> {
+    if (await isMounted(path)) return;
+    await mkdir(path).catch(unless('EEXIST'));
+    await mount(path, { type: 'auto', source: imageOf(path), options: ['loop'], timeoutMs: makeMs });
+  }
+
   return {
     folder,
-    async make(name) {
-      const disk = join(folder, name);
-      await mkdir(disk).catch(unless('EEXIST'));
-      await chmod(disk, 0o777);
+    async make(disk) {
+      const path = pathOf(disk.name);
+      if (disk.fsType === undefined) await mkdir(path).catch(unless('EEXIST'));
+      else {
+        if (!existsSync(imageOf(path))) await makeImage(path, disk);
+        await mountImage(path);
+      }
+      await chmod(path, 0o777);
     },
-    unmake: (name) => rmdir(join(folder, name)).catch(unless('ENOENT', 'ENOTEMPTY')),
-    remove: (name) => removeTree(join(folder, name)),
-    has: async (name) => (await lstat(join(folder, name)).catch(() => undefined))?.isDirectory() === true,
+    async unmake(name) {
+      const path = pathOf(name);
+      if (existsSync(imageOf(path))) return this.remove(name);
+      await rmdir(path).catch(unless('ENOENT', 'ENOTEMPTY'));
+    },
+    async find(name) {
+      const path = pathOf(name);
+      if (existsSync(imageOf(path))) await mountImage(path);
+      return (await lstat(path).catch(() => undefined))?.isDirectory() === true ? path : undefined;
+    },
+    isInPlace: async (path) => (existsSync(imageOf(path)) ? isMounted(path) : existsSync(path)),
+    async remove(name) {
+      const path = pathOf(name);
+      await removeTree(path);
+      await rm(imageOf(path), { force: true });
+    },
+    unmount: () => unmountAll(folder),
   };
 }
 
@@ -46,9 +108,11 @@ export function newFakeDisks(folder = '/disks'): Disks & { readonly names: Set<s
   return {
     folder,
     names,
-    make: async (name) => void names.add(name),
+    make: async ({ name }) => void names.add(name),
     unmake: async (name) => void names.delete(name),
+    find: async (name) => (names.has(name) ? join(folder, name) : undefined),
+    isInPlace: async (path) => names.has(path.slice(folder.length + 1)),
     remove: async (name) => void names.delete(name),
-    has: async (name) => names.has(name),
+    unmount: async () => undefined,
   };
 }

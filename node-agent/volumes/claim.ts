@@ -1,4 +1,3 @@
-import { lstat } from 'node:fs/promises';
 import { makeKey } from '../../lib/api/keys.ts';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '../../lib/api/objects.ts';
 import { isTerminal } from '../../lib/api/pods.ts';
@@ -50,11 +49,11 @@ export function newClaimDriver({ nodeName, disks, drivers, podsHere }: ClaimOpti
   async function source(request: VolumeRequest, disk: PersistentVolume, about: string): Promise<PreparedVolume> {
     const { name } = disk.metadata;
     if (isProvisioned(disk)) {
-      if (!(await disks.has(name)))
-        throw new VolumeError(
-          `${about}: the disk of volume "${name}" is not on this node any more (${disks.folder}/${name})`,
-        );
-      return { path: `${disks.folder}/${name}` };
+      const path = await disks.find(name);
+      if (path !== undefined) return { path };
+      throw new VolumeError(
+        `${about}: the disk of volume "${name}" is not on this node any more (${disks.folder}/${name})`,
+      );
     }
     const volume = asPodVolume(request.volume.name, disk);
     return driverFor(drivers, volume).prepare({ ...request, volume });
@@ -66,7 +65,7 @@ export function newClaimDriver({ nodeName, disks, drivers, podsHere }: ClaimOpti
     async isInPlace({ folder }, made) {
       const isOfPod = made.path === folder || made.path.startsWith(`${folder}/`);
       if (isOfPod) return isMounted(made.path);
-      return (await lstat(made.path).catch(() => undefined)) !== undefined;
+      return disks.isInPlace(made.path);
     },
     async release(place, made) {
       for (const kind of ['nfs', 'gcePersistentDisk']) await drivers.get(kind)?.release(place, made);

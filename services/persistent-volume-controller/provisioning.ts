@@ -69,6 +69,7 @@ export function localVolume(
   node: Node,
 ): Draft<PersistentVolume> {
   const name = provisionedName(claim);
+  const fsType = storageClass.parameters?.['fsType'];
   const hostname = node.metadata.labels?.[hostnameLabel] ?? '';
   return {
     metadata: {
@@ -83,7 +84,7 @@ export function localVolume(
       storageClassName: storageClass.metadata.name,
       volumeMode: 'Filesystem',
       claimRef: referenceTo(claim),
-      local: { path: `${folderOf(node)}/${name}` },
+      local: { path: `${folderOf(node)}/${name}`, ...(fsType === undefined ? {} : { fsType }) },
       nodeAffinity: {
         required: {
           nodeSelectorTerms: [{ matchExpressions: [{ key: hostnameLabel, operator: 'In', values: [hostname] }] }],

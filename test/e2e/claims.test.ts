@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
@@ -204,6 +204,43 @@ describe('e2e/claims', function () {
       what: 'the event',
     });
     assert.equal(existsSync(disk), false);
+  });
+
+  it('bounds a disk of a class with a file system', async () => {
+    await client.create('storageclasses', {
+      metadata: { name: 'bounded' },
+      provisioner: 'troupe.dev/local',
+      parameters: { fsType: 'ext4' },
+      volumeBindingMode: 'Immediate',
+    });
+    await claim('data', { storageClassName: 'bounded', resources: { requests: { storage: '8Mi' } } });
+    await pod('user', 'data', {
+      spec: {
+        containers: [
+          {
+            name: 'main',
+            image,
+            imagePullPolicy: 'IfNotPresent',
+            command: [
+              'sh',
+              '-c',
+              'dd if=/dev/zero of=/data/big bs=1M count=16; echo full >> /data/names; exec sleep 1000',
+            ],
+            volumeMounts: [{ name: 'data', mountPath: '/data' }],
+          },
+        ],
+      },
+    });
+    await ready('user');
+    const disk = await diskOf('data');
+    await until(() => statSync(join(disk, 'big')).size < 8 * 2 ** 20 && existsSync(join(disk, 'names')), {
+      timeoutMs: 10_000,
+      what: 'the disk is full',
+    });
+    assert.ok(existsSync(`${disk}.img`));
+    await client.delete('persistentvolumeclaims', 'default/data');
+    await gone('user');
+    await until(() => !existsSync(disk) && !existsSync(`${disk}.img`), { timeoutMs: 10_000, what: 'all removed' });
   });
 
   it('goes on where the agent or the controller was killed', async () => {

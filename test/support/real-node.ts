@@ -49,6 +49,7 @@ export class RealNode {
   readonly bus = new MemoryBus(new MemoryBroker());
   readonly told: Told[] = [];
   readonly dataDir = mkdtempSync(join(tmpdir(), 'troupe-node-'));
+  readonly disks = newDisks(this.dataDir);
   readonly drivers: ReadonlyMap<string, VolumeDriver>;
   readonly hostIp: string;
   readonly nodeName: string;
@@ -72,7 +73,7 @@ export class RealNode {
     this.#network = options.network;
     this.hostIp = options.hostIp;
     this.nodeName = `real-${options.network}`;
-    const place = { nodeName: this.nodeName, disks: newDisks(this.dataDir), podsHere: () => [] };
+    const place = { nodeName: this.nodeName, disks: this.disks, podsHere: () => [] };
     this.drivers = newVolumeDrivers({ hostPaths: parseHostPaths(`${tmpdir()},/dev/null,/usr/share:ro`), ...place });
     this.client = new RegistryClient(registry);
     this.runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'real', node: this.nodeName });
@@ -143,6 +144,7 @@ export class RealNode {
       runtime,
       network: this.#veth(),
       storage,
+      disks: this.disks,
       cgroups: this.#cgroups,
       log: silentLog,
       graceSeconds: 0,

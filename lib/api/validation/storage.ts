@@ -150,14 +150,18 @@ function checkSelector(found: Findings, selector: Json): void {
 
 // ---- StorageClass --------------------------------------------------------------------------------
 
+/** What a disk of the local class can have of its own, which bounds its size; without one it is a folder. */
+const localFileSystems = ['ext4'];
+
 export function validateStorageClass(found: Findings, storageClass: Json): void {
   const provisioner = textAt(storageClass, 'provisioner');
   found.checkRequired('provisioner', provisioner, (name) => qualifiedName(name.toLowerCase()));
   found.oneOf('reclaimPolicy', storageClass['reclaimPolicy'], policies);
   found.oneOf('volumeBindingMode', storageClass['volumeBindingMode'], ['Immediate', 'WaitForFirstConsumer']);
   if (provisioner !== localProvisioner) return;
-  for (const name of Object.keys(objectAt(storageClass, 'parameters')))
-    found.notSupported(`parameters[${name}]`, name, []);
+  for (const [name, value] of Object.entries(objectAt(storageClass, 'parameters')))
+    if (name === 'fsType') found.oneOf('parameters[fsType]', value, localFileSystems);
+    else found.notSupported(`parameters[${name}]`, name, ['fsType']);
   for (const field of ['mountOptions', 'allowedTopologies'])
     if (listAt(storageClass, field).length > 0) found.forbidden(field, `means nothing to ${localProvisioner}`);
   if (storageClass['allowVolumeExpansion'] === true)

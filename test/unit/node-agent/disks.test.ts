@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PersistentVolume } from '../../../lib/api/objects.ts';
 import { diskFinalizer, volumeProtection } from '../../../lib/api/storage.ts';
 import { disksOfNode, startDiskKeeper } from '../../../node-agent/disks/disk-keeper.ts';
 import { diskStep } from '../../../node-agent/disks/disk-step.ts';
-import { newDisks, newFakeDisks, type Disks } from '../../../node-agent/disks/disks.ts';
+import { newDisks, newFakeDisks, type Disk, type Disks } from '../../../node-agent/disks/disks.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
 import { aVolume, type VolumeOptions } from '../../support/builders.ts';
 import { until } from '../../support/until.ts';
@@ -79,20 +79,24 @@ describe('node-agent/disks', () => {
     });
     afterEach(() => rmSync(data, { recursive: true, force: true }));
 
+    const folder = (name: string): Disk => ({ name, sizeBytes: 2 ** 20 });
+    const sized = (name: string): Disk => ({ name, sizeBytes: 8 * 2 ** 20, fsType: 'ext4' });
+    const needsRoot = process.getuid?.() === 0 ? it : it.skip; // mounting takes root
+
     it('makes a disk that anybody may write to, and keeps what is on it when asked again', async () => {
-      await disks.make('a');
+      await disks.make(folder('a'));
       writeFileSync(join(disks.folder, 'a', 'file'), 'kept');
-      await disks.make('a');
+      await disks.make(folder('a'));
       await disks.unmake('a');
-      assert.equal(await disks.has('a'), true);
+      assert.equal(await disks.find('a'), join(disks.folder, 'a'));
       assert.equal(statSync(join(disks.folder, 'a')).mode & 0o777, 0o777);
       await disks.remove('a');
       await disks.remove('a');
-      assert.equal(await disks.has('a'), false);
+      assert.equal(await disks.find('a'), undefined);
     });
 
     it('takes back one that is empty', async () => {
-      await disks.make('a');
+      await disks.make(folder('a'));
       await disks.unmake('a');
       await disks.unmake('a');
       assert.equal(existsSync(join(disks.folder, 'a')), false);
@@ -100,9 +104,35 @@ describe('node-agent/disks', () => {
 
     it('finds a file no disk', async () => {
       writeFileSync(join(disks.folder, 'a'), '');
-      assert.equal(await disks.has('a'), false);
-      mkdirSync(join(disks.folder, 'b'));
-      assert.equal(await disks.has('b'), true);
+      assert.equal(await disks.find('a'), undefined);
+    });
+
+    needsRoot('bounds a disk with a file system of its own, and mounts it again when it is needed', async () => {
+      try {
+        await disks.make(sized('a'));
+        const path = join(disks.folder, 'a');
+        assert.throws(() => writeFileSync(join(path, 'big'), Buffer.alloc(9 * 2 ** 20)), { code: 'ENOSPC' });
+        writeFileSync(join(path, 'small'), 'kept');
+        rmSync(join(path, 'big'));
+        await disks.unmount();
+        assert.equal(await disks.isInPlace(path), false);
+        assert.equal(await disks.find('a'), path);
+        await disks.make(sized('a'));
+        assert.equal(readFileSync(join(path, 'small'), 'utf8'), 'kept');
+        assert.equal(await disks.isInPlace(path), true);
+        await disks.remove('a');
+        assert.deepEqual(readdirSync(disks.folder), []);
+        await disks.make(sized('b'));
+        await disks.unmake('b');
+        assert.deepEqual(readdirSync(disks.folder), []);
+      } finally {
+        await disks.unmount();
+      }
+    });
+
+    needsRoot('says why it cannot make one', async () => {
+      await assert.rejects(disks.make({ ...sized('a'), sizeBytes: 10 }), /ext4 of 10 bytes cannot be made/);
+      assert.deepEqual(readdirSync(disks.folder), []);
     });
   });
 

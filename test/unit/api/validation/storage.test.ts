@@ -99,6 +99,8 @@ describe('api/validation: storage classes', () => {
     [{ provisioner: undefined }, 'provisioner', 'Required value'],
     [{ provisioner: 'a b' }, 'provisioner', 'a space'],
     [{ volumeBindingMode: 'Later' }, 'volumeBindingMode', 'WaitForFirstConsumer'],
+    [{ parameters: { fsType: 'ext4' } }],
+    [{ parameters: { fsType: 'fat' } }, 'parameters[fsType]', 'supported values: "ext4"'],
     [{ parameters: { speed: 'high' } }, 'parameters[speed]', 'Unsupported value'],
     [{ provisioner: 'example.com/fast', parameters: { speed: 'high' }, allowVolumeExpansion: true }],
     [{ allowVolumeExpansion: true }, 'allowVolumeExpansion', 'do not grow'],

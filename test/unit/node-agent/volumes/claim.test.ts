@@ -30,7 +30,7 @@ interface World {
 
 async function outcome({ claim, disk, made = [], others = [], wants = volume }: World): Promise<string> {
   const disks = newFakeDisks('/data/disks');
-  for (const name of made) await disks.make(name);
+  for (const name of made) await disks.make({ name, sizeBytes: 1 });
   const pod = podNamed('web', '2026-01-01T00:00:05Z');
   const node = aNode({ name: 'n1', labels: { 'kubernetes.io/hostname': 'n1' } });
   const objects: Readonly<Record<string, ApiObject | undefined>> = {
