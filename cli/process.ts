@@ -1,4 +1,6 @@
-import { messageOf } from '../lib/base/errors.ts';
+import { readFileSync } from 'node:fs';
+import { tokenFolder } from '../lib/api/defaults/token-volume.ts';
+import { ApiError, messageOf } from '../lib/base/errors.ts';
 import { systemClock, type Clock } from '../lib/base/clock.ts';
 import { UsageError, type Shell, type Sink, type Terminal } from './shell.ts';
 
@@ -25,7 +27,10 @@ export function processShell(): Shell {
     readStdin,
     connect: async (address, options) => {
       const { newClient } = await import('../lib/client/grpc-client.ts');
-      return newClient({ address, channels: 1, userAgent: 'troupe-cli', timeoutMs: options.timeoutMs });
+      return newClient({
+        ...{ address, channels: 1, userAgent: 'troupe-cli', timeoutMs: options.timeoutMs },
+        ...(options.asPod ? { token: podToken } : {}),
+      });
     },
     connectStreams: async (address, { timeoutMs }) => {
       const { newPodStreams } = await import('../lib/client/pod-streams.ts');
@@ -33,6 +38,18 @@ export function processShell(): Shell {
     },
     terminal: processTerminal,
   };
+}
+
+/** Read anew each time: it is renewed while the pod runs. */
+function podToken(): string {
+  try {
+    return readFileSync(`${tokenFolder}/token`, 'utf8').trim();
+  } catch (error) {
+    throw new ApiError(
+      'Unauthorized',
+      `this pod has no token for the API (${messageOf(error)}); name another with --server`,
+    );
+  }
 }
 
 /** Its timers keep the process alive: while a command waits to try again, nothing else may do so. */

@@ -18,6 +18,8 @@ export interface Globals extends Addresses {
   readonly output: Output | undefined;
   readonly color: boolean;
   readonly requestTimeoutMs: number;
+  /** The server is the one that this pod was told of, to be asked with the pod's own token. */
+  readonly asPod: boolean;
 }
 
 /** One run of one command: its options, its connections (opened when first asked for) and its voice. */
@@ -49,7 +51,7 @@ export interface Session {
 export function declareGlobals<C extends CommandUnknownOpts>(command: C): C {
   command
     .optionsGroup('Options of every command:')
-    .option('--server <address>', 'address of the apiserver (TROUPE_SERVER, or 127.0.0.1:7400)')
+    .option('--server <address>', 'address of the apiserver (TROUPE_SERVER, or in a pod its own, or 127.0.0.1:7400)')
     .option('-n, --namespace <name>', 'namespace to work in (TROUPE_NAMESPACE, or default)')
     .option('-o, --output <form>', `form of the output: ${outputs.join(', ')}`)
     .option('--no-color', 'no colour, even on a terminal (NO_COLOR)')
@@ -73,14 +75,23 @@ export function globalsOf(command: CommandUnknownOpts, env: Shell['env']): Globa
   if (namespace === '') throw new UsageError('--namespace is empty; give a name, or -A for all namespaces');
   const requestTimeoutMs = parseDurationMs('--request-timeout', given('requestTimeout') ?? '10s');
   if (requestTimeoutMs <= 0) throw new UsageError('--request-timeout must be more than 0');
+  const named = given('server', 'TROUPE_SERVER');
+  const own = named === undefined ? serverOfPod(env) : undefined;
   return {
-    server: given('server', 'TROUPE_SERVER') ?? '127.0.0.1:7400',
+    server: named ?? own ?? '127.0.0.1:7400',
+    asPod: own !== undefined,
     namespace: namespace ?? 'default',
     namespaceGiven: namespace !== undefined,
     output: output as Output | undefined,
     color: layers.every((layer) => layer['color'] !== false) && env['NO_COLOR'] === undefined,
     requestTimeoutMs,
   };
+}
+
+/** What a pod is told of the API by its environment; undefined outside of pods. */
+function serverOfPod(env: Shell['env']): string | undefined {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  return host === undefined || host === '' || port === undefined || port === '' ? undefined : `${host}:${port}`;
 }
 
 /** Runs `work` with a session, says what made it fail, and closes what it opened, however it ends. */
@@ -100,7 +111,7 @@ export async function withSession(
     colors: pc.createColors(globals.color && shell.stdout.isTerminal),
     signal: shell.signal,
     call: { timeoutMs, signal: shell.signal },
-    client: () => (client ??= shell.connect(globals.server, { timeoutMs })),
+    client: () => (client ??= shell.connect(globals.server, { timeoutMs, asPod: globals.asPod })),
     streams: () => (streams ??= shell.connectStreams(globals.server, { timeoutMs })),
     print: (line) => {
       shell.stdout.write(`${line}\n`);

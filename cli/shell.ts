@@ -17,8 +17,8 @@ export interface Shell {
   readonly signal: AbortSignal;
   /** All of standard input as text. Rejects with UsageError when it is a terminal, where nothing would ever come. */
   readStdin(): Promise<string>;
-  /** Opens no connection by itself; the first call does. The caller closes it. */
-  connect(address: string, options: { readonly timeoutMs: number }): Promise<Client>;
+  /** Opens no connection by itself; the first call does. `asPod`: with the token of the pod that this runs in. The caller closes it. */
+  connect(address: string, options: { readonly timeoutMs: number; readonly asPod: boolean }): Promise<Client>;
   /** Streams into pods; as with `connect`, the caller closes it. */
   connectStreams(address: string, options: { readonly timeoutMs: number }): Promise<PodStreams>;
   readonly terminal: Terminal;

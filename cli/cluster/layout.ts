@@ -84,6 +84,8 @@ export function partsOf(options: ClusterOptions): readonly Part[] {
       join(dataDir, 'apiserver'),
       '--service-cidr',
       options.serviceCidr,
+      // Where pods ask, by token only; they find it as the Service `kubernetes`, so that any free port will do.
+      ...['--pod-listen', '0.0.0.0:0'],
     ]),
     controller('scheduler'),
     controller('replication-controller'),
