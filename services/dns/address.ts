@@ -28,6 +28,6 @@ export async function ensureAddress(ip: string): Promise<void> {
 /** Takes the address off the loopback interface again; that it is not there is no error. */
 export async function removeAddress(ip: string): Promise<void> {
   await exec('ip', ['address', 'del', `${ip}/32`, 'dev', 'lo'], { timeout: 10_000 }).catch((error: unknown) => {
-    if (!messageOf(error).includes('Cannot assign')) throw error;
+    if (!/Cannot assign|not found/i.test(messageOf(error))) throw error;
   });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import Docker from 'dockerode';
@@ -153,11 +154,13 @@ describe('e2e/pod-identity: what a pod may say of itself', function () {
 /** This `troupe` with its node, beside a few commands of busybox. */
 async function importTroupe(docker: Docker): Promise<void> {
   const pack = tar.pack();
-  for (const { path, content, mode } of await withLibraries([{ file: process.execPath, path: '/bin/node' }]))
-    pack.entry({ name: path.slice(1), ...(mode === undefined ? {} : { mode }) }, content);
+  for (const { path, content, mode } of await withLibraries([{ file: process.execPath, path: '/bin/node' }])) {
+    if (content !== undefined)
+      pack.entry({ name: path.slice(1), ...(mode === undefined ? {} : { mode }) }, Buffer.from(content));
+  }
   for (const file of ['cli.js', 'package.json']) pack.entry({ name: `app/${file}` }, readFileSync(`dist/${file}`));
-  const busybox = (await withLibraries([{ file: '/bin/busybox', path: '/bin/busybox' }])).at(0);
-  pack.entry({ name: 'bin/busybox', mode: 0o755 }, busybox?.content);
+  const busybox = execFileSync('sh', ['-c', 'command -v busybox']).toString().trim();
+  pack.entry({ name: 'bin/busybox', mode: 0o755 }, readFileSync(busybox));
   for (const applet of ['sleep', 'cat', 'env'])
     pack.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox' });
   pack.finalize();
