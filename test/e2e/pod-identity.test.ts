@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import tar from 'tar-stream';
-import { withLibraries } from '../../examples/guestbook/images/programs.ts';
+import { withLibraries } from '../../examples/images/programs.ts';
 import type { Pod, TokenRequest } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { newDockerRuntime, importImage } from '../../node-agent/runtime/docker-runtime.ts';
