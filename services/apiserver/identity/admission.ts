@@ -22,8 +22,9 @@ export function admitPod(pod: MutableJson, access: PodAccess): void {
   const name = textAt(spec, 'serviceAccountName') || textAt(spec, 'serviceAccount') || defaultAccount;
   own['serviceAccountName'] = name;
   own['serviceAccount'] = name;
+  if (!access.reachable) return;
   const wanted = spec['automountServiceAccountToken'] ?? access.account(name)?.['automountServiceAccountToken'] ?? true;
-  if (!access.reachable || wanted !== true) return;
+  if (wanted !== true) return;
   const containers = [...objectsAt(spec, 'initContainers'), ...objectsAt(spec, 'containers')] as MutableJson[];
   const without = containers.filter((container) => !mounts(container));
   if (without.length === 0) return;
