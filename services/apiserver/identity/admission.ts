@@ -14,7 +14,7 @@ export interface PodAccess {
 export const defaultAccount = 'default';
 const lifetimeSeconds = 3_600;
 
-/** Gives a new pod its service account, and a volume with its token unless it or its account does not want one. */
+/** Gives a new pod its service account with the pull secrets of that, and a volume with its token unless it or its account does not want one. */
 export function admitPod(pod: MutableJson, access: PodAccess): void {
   const { spec } = pod;
   if (!isObject(spec)) return; // the check of the shape says so
@@ -22,9 +22,11 @@ export function admitPod(pod: MutableJson, access: PodAccess): void {
   const name = textAt(spec, 'serviceAccountName') || textAt(spec, 'serviceAccount') || defaultAccount;
   own['serviceAccountName'] = name;
   own['serviceAccount'] = name;
-  if (!access.reachable) return;
-  const wanted = spec['automountServiceAccountToken'] ?? access.account(name)?.['automountServiceAccountToken'] ?? true;
-  if (wanted !== true) return;
+  const account = access.account(name) ?? {};
+  const secrets = listAt(account, 'imagePullSecrets');
+  if (secrets.length > 0 && listAt(spec, 'imagePullSecrets').length === 0) own['imagePullSecrets'] = secrets;
+  const wanted = spec['automountServiceAccountToken'] ?? account['automountServiceAccountToken'] ?? true;
+  if (!access.reachable || wanted !== true) return;
   const containers = [...objectsAt(spec, 'initContainers'), ...objectsAt(spec, 'containers')] as MutableJson[];
   const without = containers.filter((container) => !mounts(container));
   if (without.length === 0) return;

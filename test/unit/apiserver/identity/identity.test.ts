@@ -307,6 +307,17 @@ describe('apiserver/identity: what a pod may do', () => {
     });
   }
 
+  it('lends the pull secrets of its account to a pod that names none', () => {
+    const account = { imagePullSecrets: [{ name: 'registry' }] };
+    const admitted = (spec: object): unknown => {
+      const pod = { spec: structuredClone(spec) as { imagePullSecrets?: unknown } };
+      admitPod(pod, { reachable: false, account: () => account, random: () => 0 });
+      return pod.spec.imagePullSecrets;
+    };
+    assert.deepEqual(admitted({}), [{ name: 'registry' }]);
+    assert.deepEqual(admitted({ imagePullSecrets: [{ name: 'own' }] }), [{ name: 'own' }]);
+  });
+
   it('gives no volume where pods cannot reach the API, nor twice', () => {
     const container = (mountPath?: string): object => ({
       name: 'c',
