@@ -413,6 +413,7 @@ class RunningAgent implements Agent {
     }
     for (const [uid, containers] of byUid)
       if (!this.#workers.has(uid) && !versions.has(uid)) this.#endForgotten(containers);
+    await this.#sweepFolders();
   }
 
   // ---- Taking over -----------------------------------------------------------------------------
@@ -421,7 +422,6 @@ class RunningAgent implements Agent {
   async #adopt(found: readonly RuntimeContainer[]): Promise<void> {
     const { pods, storage, log } = this.#options;
     await this.#parts.warm.seen(found);
-    const folders = new Set(await storage.list());
     const known = new Map(pods.list().map((pod) => [pod.metadata.uid, pod]));
     let adopted = 0;
     for (const [uid, containers] of groupByUid(found)) {
@@ -430,19 +430,26 @@ class RunningAgent implements Agent {
         this.#endForgotten(containers);
         continue;
       }
-      this.#workerFor(pod).adopt(containers, folders.has(uid) && (await storage.isPrepared(pod)));
+      this.#workerFor(pod).adopt(containers, await storage.isPrepared(pod));
       this.#parts.followed.resume(pod);
       this.#parts.tokens.resume(pod);
       adopted++;
     }
     await this.#sweepGroups(new Set([...known.keys(), ...this.#workers.keys()]));
-    for (const uid of folders) {
+    await this.#sweepFolders();
+    log.info({ adopted, pods: known.size }, 'took over what runs');
+  }
+
+  /** Removes what is left of pods that are gone; what cannot be removed now is tried again with the next list. */
+  async #sweepFolders(): Promise<void> {
+    const { pods, storage, log } = this.#options;
+    const known = new Set(pods.list().map((pod) => pod.metadata.uid));
+    for (const uid of await storage.list()) {
       if (known.has(uid) || this.#workers.has(uid)) continue;
       await storage.remove(uid).catch((error: unknown) => {
         log.warn({ uid, error: messageOf(error) }, 'the folder of a pod that is gone could not be removed');
       });
     }
-    log.info({ adopted, pods: known.size }, 'took over what runs');
   }
 
   async #sweepGroups(keep: ReadonlySet<string>): Promise<void> {

@@ -70,6 +70,11 @@ export async function perform(
       memory.volumesRemoved = true;
       memory.volumesReady = false;
       return true;
+    case 'unmountVolumes':
+      parts.followed.forget(memory.uid);
+      await parts.storage.unmount(memory.uid);
+      memory.volumesReady = false;
+      return true;
     case 'confirmDeletion':
       await confirmDeletion(parts, memory);
       return true;

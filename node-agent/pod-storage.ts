@@ -7,6 +7,7 @@ import type { ContainerMount } from './runtime/runtime.ts';
 import { containerMounts } from './volumes/container-mounts.ts';
 import type { ConfigReader, VolumeDriver } from './volumes/driver.ts';
 import { diskUsage } from './volumes/disk-usage.ts';
+import { unmountAll } from './volumes/mounts.ts';
 import { PodVolumes } from './volumes/pod-volumes.ts';
 import { removeOwnFiles } from './volumes/removal.ts';
 
@@ -29,6 +30,8 @@ export interface PodStorage {
   message(podUid: string, container: string, attempt: number): Promise<string>;
   /** The bytes that a volume in the pod's folder takes on disk; undefined where that cannot be told now. */
   usage(podUid: string, volume: string): Promise<number | undefined>;
+  /** Takes away what is mounted in the pod's folder: nothing of the pod runs any more. What is on disk stays. */
+  unmount(podUid: string): Promise<void>;
   /** Removes all of it. */
   remove(podUid: string): Promise<void>;
   /** The pods that have a folder. */
@@ -88,6 +91,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       return lastText(messagePath(podUid, container, attempt), maxMessageBytes).catch(() => '');
     },
     usage: (podUid, volume) => diskUsage(join(folder(podUid), 'volumes', volume)),
+    unmount: (podUid) => unmountAll(folder(podUid)),
     async remove(podUid) {
       await volumes.release(podUid);
       await removeOwnFiles(folder(podUid));
@@ -120,6 +124,7 @@ export function newFakeStorage(): PodStorage {
     writeFiles: async () => undefined,
     message: async () => '',
     usage: async () => undefined,
+    unmount: async () => undefined,
     remove: async () => undefined,
     list: async () => [],
   };

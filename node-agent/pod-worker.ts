@@ -29,6 +29,13 @@ import type { StatusEntry } from './status-writer.ts';
 /** How long the first status may wait for the pod to be running, which is then the one to tell. */
 const firstStatusMs = 300;
 const retry = { firstMs: 200, maxMs: 30_000 };
+/** Steps that ask nothing of the engine: a file server that is slow must hold up its own pods only. */
+const ofVolumes: ReadonlySet<Action['type']> = new Set([
+  'prepareVolumes',
+  'updateVolumes',
+  'unmountVolumes',
+  'removeVolumes',
+]);
 /** A kill is told by the engine; should that be lost, look again after this. */
 const lookAgainMs = 2_000;
 const logTailBytes = 2048;
@@ -299,8 +306,7 @@ export class PodWorker implements StatusEntry {
         metrics.actionSeconds.record((clock.monotonic() - beganMs) / 1000, { type: action.type });
       }
     };
-    // Volumes ask nothing of the engine, and a file server that is slow must hold up its own pods only.
-    return action.type === 'prepareVolumes' || action.type === 'removeVolumes' ? work() : steps.run(work);
+    return ofVolumes.has(action.type) ? work() : steps.run(work);
   }
 
   #failed(error: unknown): void {

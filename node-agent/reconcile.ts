@@ -42,6 +42,8 @@ export type Action =
   | { readonly type: 'kill'; readonly container: PodContainer }
   | { readonly type: 'remove'; readonly container: PodContainer }
   | { readonly type: 'removeVolumes' }
+  /** Nothing runs any more: gives back memory and file servers; what is on disk stays to be looked at. */
+  | { readonly type: 'unmountVolumes' }
   /** Nothing of the pod is left here: the API may forget it. */
   | { readonly type: 'confirmDeletion' };
 
@@ -209,7 +211,8 @@ function rest(state: PodState, nowMs: number, why: StopReason): Decision {
   if (leavesNothing(state.pod) || (state.tidy === true && isTerminal(state.pod))) {
     for (const container of state.containers) turn.act({ type: 'remove', container });
     if (turn.idle && state.volumesReady) turn.act({ type: 'removeVolumes' });
-  }
+  } else if (turn.idle && state.volumesReady && (state.pod.spec.volumes ?? []).length > 0)
+    turn.act({ type: 'unmountVolumes' });
   return turn.decision();
 }
 

@@ -141,6 +141,30 @@ describe(`volumes on a real engine${why === undefined ? '' : ` (skipped: ${why})
     assert.match(await sh('empty', 'dd if=/dev/zero of=/memory/big bs=64k count=32 2>&1; true'), /No space left/);
   });
 
+  it('gives back the memory of a pod that has ended, and keeps what is on disk to be looked at', async () => {
+    await node.createPod('done', {
+      restartPolicy: 'Never',
+      volumes: [
+        { name: 'memory', emptyDir: { medium: 'Memory' } },
+        { name: 'disk', emptyDir: {} },
+      ],
+      containers: [
+        {
+          name: 'main',
+          command: ['sh', '-c', 'echo x > /memory/x; echo words > /disk/x'],
+          volumeMounts: [
+            { name: 'memory', mountPath: '/memory' },
+            { name: 'disk', mountPath: '/disk' },
+          ],
+        },
+      ],
+    });
+    const pod = await node.untilPod('done', 'is over', ({ status }) => status.phase === 'Succeeded');
+    await until(() => node.leftovers().mounts.length === 0, { what: 'its memory is given back' });
+    const disk = join(node.dataDir, 'pods', pod.metadata.uid, 'volumes/disk/x');
+    assert.equal(readFileSync(disk, 'utf8'), 'words\n');
+  });
+
   it('ends a pod whose emptyDir outgrows its sizeLimit', async () => {
     await node.createPod('greedy', {
       volumes: [{ name: 'disk', emptyDir: { sizeLimit: '1Mi' } }],

@@ -97,6 +97,7 @@ const brief = (action: Action): string => {
     case 'attachNetwork':
     case 'removeSandbox':
     case 'removeVolumes':
+    case 'unmountVolumes':
     case 'confirmDeletion':
       return action.type;
   }
@@ -116,6 +117,14 @@ describe('node-agent/reconcile', () => {
       it: 'makes volumes that are not there instead of bringing them up to date',
       given: state({ volumesStale: true, volumesReady: false, containers: [a({ name: 'main' })] }),
       want: ['prepareVolumes'],
+    },
+    {
+      it: 'gives back the memory and the file servers of a pod that has ended by itself, once',
+      given: state({
+        pod: aPod({ phase: 'Succeeded', spec: { volumes: [{ name: 'v', emptyDir: {} }] } }),
+        sandbox: undefined,
+      }),
+      want: ['unmountVolumes'],
     },
     {
       it: 'leaves the files of a pod that ends as they are',
@@ -536,6 +545,7 @@ class World {
         this.#state = { ...this.#state, containers: now.containers.filter((c) => c !== action.container) };
         return;
       case 'removeVolumes':
+      case 'unmountVolumes':
         this.#state = { ...now, volumesReady: false };
         return;
       case 'confirmDeletion':
