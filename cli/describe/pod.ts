@@ -181,7 +181,8 @@ function volumeText(volume: Volume): string {
   if (secret !== undefined) return `secret ${secret.secretName ?? ''}`;
   if (nfs !== undefined) return `nfs ${nfs.server}:${nfs.path}`;
   if (gcePersistentDisk !== undefined) return `disk ${gcePersistentDisk.pdName}`;
-  if (persistentVolumeClaim !== undefined) return `claim ${persistentVolumeClaim.claimName}`;
+  if (persistentVolumeClaim !== undefined)
+    return `claim ${persistentVolumeClaim.claimName}${persistentVolumeClaim.readOnly === true ? ', to read' : ''}`;
   return Object.keys(volume)
     .filter((key) => key !== 'name')
     .join(', ');

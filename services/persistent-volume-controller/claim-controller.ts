@@ -18,6 +18,7 @@ export function newClaimController(parts: Parts): Controller {
 
   const factsFor = (key: Key): ClaimFacts => ({
     inUse: pods.by('claim', key).length > 0,
+    userNode: pods.by('claim', key)[0]?.spec.nodeName,
     volume: (name) => volumes.get(name),
     reserved: volumes.by('claim', key),
     ofClass: (className) => volumes.by('class', className),

@@ -41,6 +41,8 @@ export type ClaimStep =
 export interface ClaimFacts {
   /** A pod on some node uses it. */
   readonly inUse: boolean;
+  /** The node of a pod that uses it, which named its node itself where the claim is not bound yet. */
+  readonly userNode: string | undefined;
   readonly volume: (name: string) => PersistentVolume | undefined;
   /** Those whose claimRef has the namespace and name of this claim. */
   readonly reserved: readonly PersistentVolume[];
@@ -132,10 +134,11 @@ function takeOwn(claim: PersistentVolumeClaim, volume: PersistentVolume, facts: 
 function findByClass(claim: PersistentVolumeClaim, className: string, facts: ClaimFacts): ClaimStep {
   const storageClass = facts.storageClass(className);
   const selected = selectedNodeOf(claim);
-  if (storageClass?.volumeBindingMode === 'WaitForFirstConsumer' && selected === '')
-    return wait('WaitForFirstConsumer', 'waiting for first consumer to be created before binding', 'Normal');
-  const node = selected === '' ? undefined : facts.node(selected);
+  const wanted = selected === '' ? facts.userNode : selected;
+  const node = wanted === undefined ? undefined : facts.node(wanted);
   if (selected !== '' && node === undefined) return { type: 'forgetNode' };
+  if (storageClass?.volumeBindingMode === 'WaitForFirstConsumer' && node === undefined)
+    return wait('WaitForFirstConsumer', 'waiting for first consumer to be created before binding', 'Normal');
   const at = node === undefined ? undefined : { name: node.metadata.name, labels: node.metadata.labels ?? {} };
   const volume = bestVolume(claim, facts.ofClass(className), className, at);
   if (volume !== undefined) return { type: 'reserve', volume };

@@ -6,7 +6,7 @@ import type { KeyQueue } from '../../lib/controller/controller.ts';
 import { claimKeyOf, usedClaimsOf, type Parts } from './parts.ts';
 import { isFree } from '../../lib/api/volume-matching.ts';
 
-/** Claims are woken by themselves, by what could be or is their volume, by classes, by their node, and when a pod lets go of them. */
+/** Claims are woken by themselves, by what could be or is their volume, by classes, by their node, and when a pod begins or ends to use them. */
 export function wakeClaims(queue: KeyQueue, { claims, volumes, classes, nodes, pods }: Parts): void {
   const add = (list: readonly PersistentVolumeClaim[]): void => {
     for (const claim of list) queue.add(keyOf(claim));
@@ -33,8 +33,10 @@ export function wakeClaims(queue: KeyQueue, { claims, volumes, classes, nodes, p
     add(claims.by('node', ''));
   });
   pods.onChange(({ before, after }) => {
-    const now = after === undefined ? [] : usedClaimsOf(after);
-    for (const key of before === undefined ? [] : usedClaimsOf(before)) if (!now.includes(key)) queue.add(key);
+    const [then, now] = [before, after].map((pod) => (pod === undefined ? [] : usedClaimsOf(pod)));
+    if (then === undefined || now === undefined) return;
+    for (const key of then) if (!now.includes(key)) queue.add(key);
+    for (const key of now) if (!then.includes(key)) queue.add(key);
   });
 }
 

@@ -32,11 +32,13 @@ interface World {
   readonly classes?: readonly StorageClass[];
   readonly nodes?: readonly Node[];
   readonly inUse?: boolean;
+  readonly userNode?: string;
 }
 
-function decide({ claim, volumes = [], classes = [aClass()], nodes = [node], inUse = false }: World): string {
+function decide({ claim, volumes = [], classes = [aClass()], nodes = [node], inUse = false, userNode }: World): string {
   const step = reconcileClaim(claim, {
     inUse,
+    userNode,
     volume: (name) => volumes.find((volume) => volume.metadata.name === name),
     reserved: volumes.filter((volume) => volume.spec.claimRef?.name === claim.metadata.name),
     ofClass: (name) => volumes.filter((volume) => (volume.spec.storageClassName ?? '') === name),
@@ -207,6 +209,12 @@ describe('persistent-volume-controller/reconcile-claim', () => {
     },
     { it: 'waits for its first pod', claim: first, want: /^tell WaitForFirstConsumer: waiting for first consumer/ },
     { it: 'has a disk made where the scheduler wants it', claim: chosen, want: 'provision on n1' },
+    {
+      it: 'takes a pod that named its node itself for its first consumer',
+      claim: first,
+      userNode: 'n1',
+      want: 'provision on n1',
+    },
     {
       it: 'has a disk made somewhere at once',
       claim: first,
