@@ -109,7 +109,7 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
     assert.equal(await node.exec('pair', 'side', 'cat /disk/file /memory/file'), 'shared\nquick\n');
     assert.match(await node.exec('pair', 'side', 'mount | grep /memory'), /tmpfs.*size=8192k/);
     assert.equal(await node.exec('pair', 'side', 'cat /theme/colour /key/token /about/labels'), 'blues3cretpair');
-    assert.match(await node.exec('pair', 'side', 'ls -l /key/token'), /^-r--------/);
+    assert.match(await node.exec('pair', 'side', 'ls -lL /key/token'), /^-r--------/);
     assert.equal(await node.exec('pair', 'side', 'echo "$BOTH"'), `blue at ${pod.status.podIP}, $(IP)\n`);
     assert.match(
       await node.exec('pair', 'side', 'cat /etc/resolv.conf'),
