@@ -10,6 +10,7 @@ import type { Client, Outcome } from '../../lib/client/client.ts';
 import { TerminalError, type Controller, type SyncResult } from '../../lib/controller/controller.ts';
 import type { Recorder } from '../../lib/controller/events.ts';
 import type { View } from '../../lib/view/view.ts';
+import { holdOf, type Hold } from './backoff.ts';
 import { overlapping, reconcile, type Plan } from './reconcile.ts';
 import { sameStatus, statusOf, type Failure } from './status.ts';
 import { adopted, podOf, released } from './template.ts';
@@ -82,6 +83,8 @@ export class ReplicationManager implements Controller {
       const now = await client.get('replicationcontrollers', key, { signal });
       if (now?.metadata.uid !== rc.metadata.uid || isDeleting(now)) return { requeueAfterMs: 50 };
     }
+    const hold = plan.create === 0 ? undefined : holdOf(rc, this.#observed(rc), this.#parts.clock.now());
+    if (hold !== undefined) plan = this.#putOff(rc, plan, hold);
     let failure: Failure | undefined;
     let error: unknown;
     try {
@@ -94,7 +97,9 @@ export class ReplicationManager implements Controller {
     const result = error === undefined ? await this.#report(key, rc, failure) : undefined;
     if (error !== undefined) throw error as Error;
     if (failure !== undefined) await this.#fail(rc, failure);
-    return plan.create === limits.burst || plan.remove.length === limits.burst ? { requeueAfterMs: 0 } : result;
+    if (plan.create === limits.burst || plan.remove.length === limits.burst) return { requeueAfterMs: 0 };
+    if (hold === undefined) return result;
+    return { requeueAfterMs: Math.min(hold.waitMs, result?.requeueAfterMs ?? Infinity) };
   }
 
   #observed(rc: ReplicationController): readonly Pod[] {
@@ -119,6 +124,15 @@ export class ReplicationManager implements Controller {
     for (const pod of items) pods.wrote(pod);
     this.#sure.add(key);
     return true;
+  }
+
+  /** Pods fail as soon as they are made: the next wait, and somebody is told why. */
+  #putOff(rc: ReplicationController, plan: Plan, { last }: Hold): Plan {
+    const { reason = 'Failed', message } = last.status;
+    const why = message === undefined ? reason : `${reason}: ${message}`;
+    const words = `pods fail as soon as they are made, making more is put off; the last of them, ${last.metadata.name}: ${why}`;
+    this.#parts.recorder.event(rc, 'Warning', 'BackOff', words);
+    return { ...plan, create: 0 };
   }
 
   async #adoptAndRelease(rc: ReplicationController, plan: Plan): Promise<void> {

@@ -120,6 +120,27 @@ describe('replication-controller on the real registry', () => {
     await until(async () => (await active()).length === 1 && (await pods()).length === 2, { what: 'a replacement' });
   });
 
+  it('waits longer each time where pods fail as soon as they are made, says why, and goes on', async () => {
+    await create(1);
+    const fail = async (): Promise<void> => {
+      await until(async () => (await active()).length === 1, { what: 'a pod to fail' });
+      const [pod] = await active();
+      assert.ok(pod);
+      const status = { ...pod.status, phase: 'Failed' as const, reason: 'SysctlForbidden', message: 'not here' };
+      await api.client.updateStatus('pods', { ...pod, status });
+    };
+    await fail();
+    await fail(); // the first one was replaced at once
+    await until(
+      () => api.told.some((line) => line.startsWith('Warning BackOff web: pods fail as soon as they are made')),
+      {
+        what: 'a word about it',
+      },
+    );
+    assert.ok(api.told.some((line) => line.endsWith('SysctlForbidden: not here')));
+    await until(async () => (await active()).length === 1, { what: 'the next' });
+  });
+
   it('does not make pods twice after a crash between making them and hearing of them', async () => {
     await create(4);
     await has(4);
