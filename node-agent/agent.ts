@@ -17,7 +17,8 @@ import { podContainerOf, uidOf, type PodContainer } from './labels.ts';
 import { Limit } from './limit.ts';
 import { tellMaintenance } from './maintenance.ts';
 import { agentMetrics } from './metrics.ts';
-import type { Peer, PodNetwork } from './network/pod-network.ts';
+import { portMappings } from './perform.ts';
+import type { Peer, PodNetwork, PortMapping } from './network/pod-network.ts';
 import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
 import type { Health, Machine } from './node/node-status.ts';
 import { podReference, type AgentParts, type ServiceSource, type Telling } from './parts.ts';
@@ -293,7 +294,7 @@ class RunningAgent implements Agent {
     if (podCidr === undefined || podCidr === '' || network.configured || this.#takingRange) return;
     this.#takingRange = true;
     try {
-      await network.configure({ podCidr, inUse: this.#addressesInUse() });
+      await network.configure({ podCidr, inUse: this.#addressesInUse(), hostPorts: this.#hostPortsInUse() });
       await network.sweep(new Set([...this.#workers.keys(), ...this.#parts.warm.addresses().keys()]));
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'the pod network could not be set up; trying again');
@@ -337,6 +338,16 @@ class RunningAgent implements Agent {
     for (const worker of this.#workers.values()) {
       for (const { kind, ip } of worker.containers)
         if (kind === 'sandbox' && ip !== undefined) inUse.set(worker.uid, ip);
+    }
+    return inUse;
+  }
+
+  #hostPortsInUse(): ReadonlyMap<string, readonly PortMapping[]> {
+    const inUse = new Map<string, readonly PortMapping[]>();
+    for (const worker of this.#workers.values()) {
+      const ports = portMappings(worker);
+      for (const { kind, ip, is } of worker.containers)
+        if (kind === 'sandbox' && ip !== undefined && is.state === 'running' && ports.length > 0) inUse.set(ip, ports);
     }
     return inUse;
   }

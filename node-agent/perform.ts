@@ -1,4 +1,4 @@
-import type { Container } from '../lib/api/objects.ts';
+import type { Container, Pod } from '../lib/api/objects.ts';
 import { keyOf } from '../lib/api/keys.ts';
 import { hostPortsOf } from '../lib/api/pods.ts';
 import { hasReason, messageOf } from '../lib/base/errors.ts';
@@ -152,7 +152,8 @@ async function attach(parts: AgentParts, memory: PodMemory, sandbox: PodContaine
   memory.unverified = false;
 }
 
-const portMappings = ({ pod }: PodMemory): readonly PortMapping[] =>
+/** The ports of the node that lead into a pod. */
+export const portMappings = ({ pod }: { readonly pod: Pod }): readonly PortMapping[] =>
   hostPortsOf(pod.spec).map((hostPort) => {
     const port = [...(pod.spec.initContainers ?? []), ...pod.spec.containers]
       .flatMap((container) => container.ports ?? [])

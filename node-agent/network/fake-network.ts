@@ -1,11 +1,13 @@
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import { AddressPool } from './address-pool.ts';
-import { NetworkError, type Attachment, type Peer, type PodNetwork } from './pod-network.ts';
+import { NetworkError, type Attachment, type Peer, type PodNetwork, type PortMapping } from './pod-network.ts';
 
 /** Addresses without a network: for tests and for nodes that run no real containers. */
 export interface FakeNetwork extends PodNetwork {
   readonly attached: ReadonlyMap<string, Attachment>;
   readonly peers: readonly Peer[];
+  /** The host ports that led in from the first moment, by address. */
+  readonly adoptedPorts: ReadonlyMap<string, readonly PortMapping[]>;
 }
 
 export interface FakeNetworkOptions {
@@ -20,6 +22,7 @@ export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
   const { clock, attachMs = 0, attached = new Map<string, Attachment>() } = options;
   let pool: AddressPool | undefined;
   let peers: readonly Peer[] = [];
+  let adoptedPorts: ReadonlyMap<string, readonly PortMapping[]> = new Map();
   const inRange = (): AddressPool => {
     if (pool === undefined) throw new NetworkError('the node has no pod range yet');
     return pool;
@@ -32,8 +35,12 @@ export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
     get configured() {
       return pool !== undefined;
     },
-    async configure({ podCidr, inUse }) {
+    get adoptedPorts() {
+      return adoptedPorts;
+    },
+    async configure({ podCidr, inUse, hostPorts }) {
       if (pool?.cidr === podCidr) return;
+      adoptedPorts = hostPorts ?? new Map();
       pool = new AddressPool(podCidr);
       for (const [uid, ip] of inUse) pool.adopt(uid, ip);
     },

@@ -7,7 +7,12 @@ import type { Protocol } from '../../lib/api/objects.ts';
  */
 export interface PodNetwork {
   /** Takes the node's range into use, with the addresses that running pods have already. Again with the same range does nothing. */
-  configure(range: { readonly podCidr: string; readonly inUse: ReadonlyMap<string, string> }): Promise<void>;
+  configure(range: {
+    readonly podCidr: string;
+    readonly inUse: ReadonlyMap<string, string>;
+    /** Those of running pods, by address: they go on leading in from the first moment. */
+    readonly hostPorts?: ReadonlyMap<string, readonly PortMapping[]>;
+  }): Promise<void>;
   /** Whether pods can have addresses yet. */
   readonly configured: boolean;
   /** The pod's address, the same on every call until `detach`. Throws NetworkError when the range is used up. */

@@ -57,7 +57,7 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
     get configured() {
       return pool !== undefined;
     },
-    async configure({ podCidr, inUse }) {
+    async configure({ podCidr, inUse, hostPorts: found }) {
       if (pool?.cidr === podCidr) return;
       const next = new AddressPool(podCidr);
       for (const [uid, ip] of inUse) next.adopt(uid, ip);
@@ -65,6 +65,7 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       mtu = await uplinkMtu();
       await engineFirewall('-I', clusterCidr);
       pool = next;
+      for (const [ip, ports] of found ?? []) hostPorts.set(ip, ports);
       await writeRules();
     },
     reserve: (podUid) => inRange().take(podUid),

@@ -77,6 +77,32 @@ export function runtimeContract(name: string, make: () => Promise<RuntimeUnderTe
       assert.equal(await runtime.create(wish), id);
     });
 
+    it('gives a running container another name, which lists and events know; a name has one container', async () => {
+      const names: string[] = [];
+      const stop = new AbortController();
+      runtime.events(
+        ({ name }) => names.push(name),
+        () => undefined,
+        stop.signal,
+      );
+      const [first, other] = [sandboxSpec(), sandboxSpec()];
+      const id = await started(first);
+      const otherId = await runtime.create(other);
+      await until(() => names.includes(first.name), { what: 'its start is told' });
+      const mine = `${first.name}_mine`;
+      await runtime.list(); // whatever it remembers must not outlive the name
+      await runtime.rename(id, mine);
+      await runtime.rename(id, mine);
+      assert.deepEqual((await runtime.list()).map(({ name }) => name).sort(), [mine, other.name].sort());
+      assert.equal((await runtime.inspect(id))?.state, 'running');
+      await assert.rejects(runtime.rename(otherId, mine), { code: 'NameTaken' });
+      await assert.rejects(runtime.rename('0'.repeat(64), `${mine}_2`), { code: 'NotFound' });
+      assert.equal(await runtime.create({ ...first, name: mine }), id);
+      await runtime.kill(id, 'SIGKILL');
+      await until(() => names.includes(mine), { what: 'its death is told under its new name' });
+      stop.abort();
+    });
+
     it('starts, stops and removes twice without complaint', async () => {
       const id = await started(sandboxSpec());
       await runtime.start(id);

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { newDockerRuntime } from '../../node-agent/runtime/docker-runtime.ts';
 import { newFakeRuntime } from '../../node-agent/runtime/fake-runtime.ts';
 import { infraImageName } from '../../node-agent/runtime/infra-image.ts';
@@ -48,6 +51,42 @@ if (why === undefined) {
       assert.deepEqual(await other.list(), []);
       assert.equal(await other.inspect(id), undefined);
       await mine.remove(id);
+    });
+
+    it('gives a container of a sandbox that had no pod the host name of its pod, from its first moment', async () => {
+      const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+      await runtime.prepare();
+      assert.equal((await runtime.info()).lateHostnames, true);
+      const nobodys = { name: 'warm', image: infraImageName, labels: {}, env: [], mounts: [], lateHostname: true };
+      const sandbox = await runtime.create(nobodys);
+      await runtime.start(sandbox);
+      const folder = mkdtempSync(join(tmpdir(), 'troupe-hostname-'));
+      const said = async (name: string, text: string): Promise<string> => {
+        const source = join(folder, name);
+        writeFileSync(source, text);
+        const id = await runtime.create({
+          ...{ name, image: 'troupe-test/busybox:1', labels: {}, env: [`HOSTNAME=${name}`], sandboxId: sandbox },
+          ...{ lateHostname: true, command: ['sh', '-c', 'hostname; echo $HOSTNAME'] },
+          mounts: [{ source, target: '/etc/hostname', readOnly: false }],
+        });
+        await runtime.start(id);
+        await until(async () => (await runtime.inspect(id))?.state === 'exited', { what: 'it is over' });
+        let output = '';
+        for await (const part of runtime.logs(id, {}, AbortSignal.timeout(5_000)))
+          output += Buffer.from(part).toString();
+        await runtime.remove(id);
+        return output;
+      };
+      try {
+        assert.equal(await said('web-1', 'web-1.pods.svc\n'), 'web-1.pods.svc\nweb-1\n');
+        // The pod can write there: nothing but a host name is taken from it.
+        for (const bad of ['x","root":{"path":"/"},"hostname":"y', 'a b', '$(id)', '']) {
+          assert.equal(await said('web-2', `${bad}\n`), 'troupe-warm\nweb-2\n', bad);
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+        await runtime.remove(sandbox);
+      }
     });
 
     it('says what the program printed when it failed, and stops a command that takes too long', async () => {

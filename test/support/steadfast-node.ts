@@ -53,6 +53,8 @@ export class SteadfastNode {
   readonly #network: number;
   readonly #seen = new Map<string, { pods: Pod[]; deleted: boolean }>();
   readonly #watching = new AbortController();
+  /** Called for each change of a pod; undefined: it is gone. */
+  onPod: (name: string, pod: Pod | undefined) => void = () => undefined;
   readonly #agentArgs: readonly string[];
 
   private constructor(
@@ -82,14 +84,16 @@ export class SteadfastNode {
     this.agent = new PartProcess('node-agent', this.#agentArgs);
   }
 
-  static async start(network: number, flags: readonly string[] = []): Promise<SteadfastNode> {
+  /** `direct`: the agent speaks with the engine itself, for measuring. */
+  static async start(network: number, flags: readonly string[] = [], direct = false): Promise<SteadfastNode> {
     const folder = mkdtempSync(join(tmpdir(), 'troupe-steadfast-'));
     const engine = await startDockerEngine();
     const address = `127.0.0.1:${await freePort()}`;
     const apiArgs = ['--listen', address, '--nats', '', '--data', join(folder, 'api'), '--telemetry', ''];
     const api = new PartProcess('apiserver', [...apiArgs, '--service-cidr', `10.${network + 1}.0.0/16`]);
     const proxy = await EngineProxy.start(join(folder, 'engine.sock'), engine.socketPath);
-    const node = new SteadfastNode(network, { engine, proxy, api, address, folder, flags });
+    const all = direct ? [...flags, '--docker-socket', engine.socketPath] : flags;
+    const node = new SteadfastNode(network, { engine, proxy, api, address, folder, flags: all });
     try {
       await importBusybox(engine.docker);
       await api.start();
@@ -133,6 +137,13 @@ export class SteadfastNode {
         ...(spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(withImage) }),
       },
     });
+  }
+
+  get apiPid(): number {
+    return this.#api.pid;
+  }
+  get nodeName(): string {
+    return `steadfast-${this.#network}`;
   }
 
   /** Everything that the API's watch told of a pod. */
@@ -214,6 +225,7 @@ export class SteadfastNode {
         this.#seen.set(name, seen);
         if (type === 'DELETED') seen.deleted = true;
         else seen.pods.push(object);
+        this.onPod(name, type === 'DELETED' ? undefined : object);
       }
     }
   }

@@ -89,6 +89,17 @@ describe('node-agent: pods from start to end', () => {
     assert.equal((await h.containers()).length, 2, 'the last two attempts are kept');
   });
 
+  it('keeps host ports of running pods over a restart of the agent', async () => {
+    h = await AgentHarness.start();
+    await h.createPod('web', { containers: [{ name: 'main', ports: [{ containerPort: 80, hostPort: 8080 }] }] });
+    const pod = await h.untilRunning('web');
+    await h.restartAgent();
+    assert.deepEqual(
+      [...h.network.adoptedPorts].map(([ip, ports]) => [ip, ports.map((port) => [port.port, port.containerPort])]),
+      [[pod.status.podIP, [[8080, 80]]]],
+    );
+  });
+
   it('goes on with the back-off after a restart of the agent', async () => {
     h = await AgentHarness.start();
     await h.createPod('web');
