@@ -1,0 +1,438 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { credentials, loadPackageDefinition, type Client as GrpcClient, type ClientDuplexStream } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import Docker from 'dockerode';
+import type { Client } from '../../lib/client/client.ts';
+import { newPodStreams, type PodStreams } from '../../lib/client/pod-streams.ts';
+import { TestCluster } from '../support/cluster.ts';
+import { importBusybox, whyNoDocker } from '../support/docker-engine.ts';
+import { until } from '../support/until.ts';
+
+interface Ran {
+  readonly code: number;
+  readonly out: Buffer;
+  readonly err: string;
+}
+
+const image = 'troupe-test/busybox:1';
+const why = whyNoDocker();
+
+describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why})`}`, function () {
+  this.timeout(90_000);
+  let cluster: TestCluster;
+  let client: Client;
+  let folder: string;
+  const children = new Set<ChildProcess>();
+
+  before(async function () {
+    if (why !== undefined) this.skip();
+    this.timeout(120_000);
+    folder = mkdtempSync(join(tmpdir(), 'troupe-streams-'));
+    cluster = await TestCluster.start(150);
+    await importBusybox(new Docker({ socketPath: cluster.dockerSocket }));
+    client = cluster.client();
+    // A web server that only the pod itself may connect to.
+    const serve =
+      'mkdir -p /www/sub; echo hello > /www/index.html; echo one; echo two >&2; echo three; exec httpd -f -p 127.0.0.1:80 -h /www';
+    await pod('web', { command: ['sh', '-c', serve], ports: [{ name: 'http', containerPort: 80 }] }, { app: 'web' });
+    await pod('cat', { command: ['cat'], stdin: true });
+    await running('web');
+    await running('cat');
+  });
+  after(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    client?.close();
+    await cluster?.stop();
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  });
+
+  const pod = (name: string, container: object, labels: Record<string, string> = {}) =>
+    client.create('pods', {
+      metadata: { name, namespace: 'default', labels },
+      spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', image, ...container }] },
+    });
+  const running = (name: string): Promise<unknown> =>
+    until(async () => (await client.get('pods', `default/${name}`))?.status.containerStatuses?.[0]?.ready === true, {
+      what: `pod ${name} is ready`,
+      timeoutMs: 60_000,
+    });
+
+  function start(
+    args: readonly string[],
+    program: readonly string[] = [process.execPath, 'bin/troupe.js'],
+  ): ChildProcess {
+    const [command = '', ...first] = program;
+    const env = { ...process.env, NO_COLOR: '1', TROUPE_SERVER: cluster.server };
+    const child = spawn(command, [...first, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    children.add(child);
+    child.once('exit', () => children.delete(child));
+    return child;
+  }
+  function troupe(args: readonly string[], stdin: Buffer | string = ''): Promise<Ran> {
+    const child = start(args);
+    child.stdin?.on('error', () => undefined); // it may end without reading
+    child.stdin?.end(stdin);
+    return ended(child);
+  }
+  async function ended(child: ChildProcess): Promise<Ran> {
+    const parts: Buffer[] = [];
+    let err = '';
+    child.stdout?.on('data', (part: Buffer) => parts.push(part));
+    child.stderr?.on('data', (part: Buffer) => (err += part.toString()));
+    const code = await new Promise<number>((resolve) =>
+      child.once('close', (status) => {
+        resolve(status ?? 1);
+      }),
+    );
+    return { code, out: Buffer.concat(parts), err };
+  }
+  const sha = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+
+  describe('troupe exec', () => {
+    it('passes on the exit code, and keeps stdout and stderr apart', async () => {
+      const ran = await troupe(['exec', 'web', '--', 'sh', '-c', 'echo out; echo err >&2; exit 42']);
+      assert.deepEqual([ran.code, ran.out.toString(), ran.err], [42, 'out\n', 'err\n']);
+      const missing = await troupe(['exec', 'web', '--', 'no-such-program']);
+      assert.ok(missing.code === 126 || missing.code === 127, String(missing.code));
+      assert.match(missing.err, /^cannot run "no-such-program": .*not found/);
+    });
+
+    it('gives the command what is piped in, all of it', async () => {
+      const data = randomBytes(5 << 20);
+      const back = await troupe(['exec', '-i', 'web', '--', 'cat'], data);
+      assert.equal(back.code, 0, back.err);
+      assert.equal(sha(back.out), sha(data));
+      const early = await troupe(['exec', '-i', 'web', '--', 'head', '-c', '5'], data); // which stops reading
+      assert.deepEqual([early.code, early.out.length], [0, 5]);
+    });
+
+    it('gives it a terminal of the size of ours', async () => {
+      const line = `stty cols 97 rows 31; exec ${process.execPath} bin/troupe.js exec -it web -- sh -c 'sleep 1; stty size; tty; exit 3'`;
+      const ran = await ended(start(['-qec', line, '/dev/null'], ['script']));
+      assert.match(ran.out.toString(), /31 97\r\n\/dev\/pts\/\d+\r\n/);
+      assert.equal(ran.code, 3);
+    });
+
+    it('says what is wrong', async () => {
+      assert.match((await troupe(['exec', 'nobody', '--', 'true'])).err, /pods "nobody" not found/);
+      assert.match(
+        (await troupe(['exec', 'web', '-c', 'side', '--', 'true'])).err,
+        /has no container "side"; it has main/,
+      );
+      assert.equal((await troupe(['exec', 'web'])).code, 2);
+    });
+  });
+
+  describe('a client made of the .proto files', () => {
+    type Exec = ClientDuplexStream<object, { frame: string; stdout?: Buffer; exit?: { code: number } }>;
+    let grpc: GrpcClient & { Exec(options?: object): Exec };
+    before(() => {
+      const definition = loadSync('troupe/v1/services.proto', { includeDirs: ['proto'], keepCase: true, oneofs: true });
+      const { troupe: packages } = loadPackageDefinition(definition) as unknown as {
+        troupe: { v1: { Pods: new (address: string, creds: object) => typeof grpc } };
+      };
+      grpc = new packages.v1.Pods(cluster.server, credentials.createInsecure());
+    });
+    after(() => {
+      grpc?.close();
+    });
+    const target = { namespace: 'default', pod: 'web' };
+
+    it('runs a shell with a terminal, resizes it, and hears its exit code', async () => {
+      const call = grpc.Exec();
+      let text = '';
+      let code: number | undefined;
+      call.on('data', (reply: { stdout?: Buffer | null; exit?: { code: number } | null }) => {
+        text += reply.stdout?.toString() ?? '';
+        code = reply.exit?.code ?? code;
+      });
+      const over = new Promise((resolve) => call.once('status', resolve));
+      call.write({ start: { target, command: ['sh'], stdin: true, tty: true } });
+      for (const [columns, rows] of [
+        [81, 25],
+        [132, 50],
+      ]) {
+        call.write({ resize: { columns, rows } });
+        await until(
+          () => {
+            call.write({ stdin: Buffer.from('stty size\n') });
+            return text.includes(`${rows} ${columns}`);
+          },
+          { what: () => `${rows} ${columns} in ${JSON.stringify(text)}`, timeoutMs: 10_000, everyMs: 200 },
+        );
+      }
+      call.write({ stdin: Buffer.from('exit 9\n') });
+      assert.deepEqual(((await over) as { code: number }).code, 0);
+      assert.equal(code, 9);
+    });
+
+    it('ends what it began with its deadline', async () => {
+      const call = grpc.Exec({ deadline: Date.now() + 1_000 });
+      call.on('data', () => undefined);
+      call.on('error', () => undefined);
+      const over = new Promise((resolve) => call.once('status', resolve));
+      call.write({ start: { target, command: ['sleep', '98765'] } });
+      assert.equal(((await over) as { code: number }).code, 4);
+      const sleeps = async (): Promise<boolean> =>
+        (await troupe(['exec', 'web', '--', 'ps'])).out.toString().includes('sleep 98765');
+      await until(async () => !(await sleeps()), { what: 'the command ends', timeoutMs: 15_000 });
+    });
+  });
+
+  it('attaches to what reads input, and lets go of it', async () => {
+    const child = start(['attach', '-i', 'cat']);
+    let text = '';
+    child.stdout?.on('data', (part: Buffer) => (text += part.toString()));
+    child.stdin?.write('hello\n');
+    await until(() => text === 'hello\n', { what: 'what was typed comes back', timeoutMs: 10_000 });
+    child.kill('SIGINT');
+    await until(() => child.exitCode !== null, { what: 'troupe ends' });
+    const { status } = (await client.get('pods', 'default/cat')) ?? {};
+    assert.equal(status?.containerStatuses?.[0]?.restartCount, 0, 'the container runs on');
+    assert.match((await troupe(['attach', '-i', 'web'])).err, /reads no input: its stdin is not set/);
+  });
+
+  it('leads ports here into the pod, also behind a Service whose pod is replaced', async () => {
+    await client.create('services', {
+      metadata: { name: 'web', namespace: 'default' },
+      spec: { selector: { app: 'web' }, ports: [{ name: 'front', port: 8080, targetPort: 'http' }] },
+    });
+    const child = start(['port-forward', 'svc/web', ':8080', ':front']);
+    let text = '';
+    child.stdout?.on('data', (part: Buffer) => (text += part.toString()));
+    child.stderr?.on('data', (part: Buffer) => (text += part.toString()));
+    await until(() => (text.match(/-> 80$/gm) ?? []).length === 2, {
+      what: () => `two ports: ${text}`,
+      timeoutMs: 10_000,
+    });
+    const ports = [...text.matchAll(/127\.0\.0\.1:(\d+) -> 80/g)].map(([, port]) => port);
+    const get = async (port: string | undefined): Promise<string> =>
+      (await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5_000) })).text();
+    assert.deepEqual(await Promise.all([...ports, ...ports, ...ports].map(get)), Array(6).fill('hello\n'));
+    const serve = 'mkdir /www; echo second > /www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www';
+    await pod('web-2', { command: ['sh', '-c', serve], ports: [{ name: 'http', containerPort: 80 }] }, { app: 'web' });
+    await running('web-2');
+    const original = await client.get('pods', 'default/web');
+    await client.patch('pods', 'default/web', { metadata: { labels: { app: 'old' } } });
+    assert.equal(await get(ports[0]), 'hello\n', 'the pod is still there');
+    await troupe(['exec', 'web', '--', 'killall', 'httpd']); // and does not answer now
+    await until(async () => (await get(ports[0]).catch(() => '')) === 'second\n', {
+      what: 'the other pod',
+      timeoutMs: 20_000,
+    });
+    child.kill('SIGINT');
+    await client.delete('pods', 'default/web-2', { gracePeriodSeconds: 0 });
+    await until(
+      async () => (await client.get('pods', 'default/web'))?.status.containerStatuses?.[0]?.restartCount === 1,
+      {
+        what: 'the first is back',
+        timeoutMs: 20_000,
+      },
+    );
+    await running('web');
+    assert.ok(original);
+    assert.match(
+      (await troupe(['port-forward', 'svc/web', '1:77'])).err,
+      /has no port 77; it has 8080 \(front\)|no pod behind/,
+    );
+  });
+
+  describe('troupe logs', () => {
+    const logs = async (...args: string[]): Promise<string> => (await troupe(['logs', ...args])).out.toString();
+
+    it('shows all, the last, from a time on, so much, with times, of the run before', async () => {
+      await pod('talker', { command: ['sh', '-c', 'echo one; sleep 1; echo two; echo three; exec sleep 10000'] });
+      await running('talker');
+      await until(async () => (await logs('talker')) === 'one\ntwo\nthree\n', {
+        what: 'three lines',
+        timeoutMs: 15_000,
+      });
+      assert.equal(await logs('talker', '--tail', '1'), 'three\n');
+      assert.equal(await logs('talker', '--limit-bytes', '5'), 'one\nt');
+      const timed = await logs('talker', '--timestamps');
+      assert.match(timed, /^\d{4}-\d\d-\d\dT[\d:.]+Z one\n/);
+      const second = timed.split('\n')[1]?.split(' ')[0] ?? '';
+      assert.equal(await logs('talker', '--since-time', second), 'two\nthree\n');
+      assert.equal(await logs('talker', '--since', '1h'), 'one\ntwo\nthree\n');
+      await troupe(['exec', 'talker', '--', 'sh', '-c', 'kill -9 1; kill 1; pkill sleep']);
+      const id = (await client.get('pods', 'default/talker'))?.status.containerStatuses?.[0]?.containerID ?? '';
+      await new Docker({ socketPath: cluster.dockerSocket })
+        .getContainer(id.replace('docker://', ''))
+        .kill()
+        .catch(() => undefined); // it may have ended by the above
+      await until(
+        async () => (await client.get('pods', 'default/talker'))?.status.containerStatuses?.[0]?.restartCount === 1,
+        {
+          what: 'the restart',
+          timeoutMs: 20_000,
+        },
+      );
+      assert.equal(await logs('talker', '--previous'), 'one\ntwo\nthree\n');
+    });
+
+    it('follows, and names the pods of a selector on each line', async () => {
+      await pod('a', { command: ['sh', '-c', 'echo from a; exec sleep 10000'] }, { of: 'many' });
+      await pod('b', { command: ['sh', '-c', 'echo from b; exec sleep 10000'] }, { of: 'many' });
+      await running('a');
+      await running('b');
+      assert.equal(await logs('-l', 'of=many'), '[a] from a\n[b] from b\n');
+      const child = start(['logs', '-f', '-l', 'of=many']);
+      let text = '';
+      child.stdout?.on('data', (part: Buffer) => (text += part.toString()));
+      await until(() => text.includes('from a') && text.includes('from b'), { what: 'both', timeoutMs: 10_000 });
+      await pod('c', { command: ['sh', '-c', 'echo from c; exec sleep 10000'] }, { of: 'many' });
+      await until(() => text.includes('[c] from c'), { what: () => `the third in ${text}`, timeoutMs: 30_000 });
+      child.kill('SIGINT');
+      await until(() => child.exitCode !== null, { what: 'troupe ends' });
+      assert.equal(child.exitCode, 0);
+    });
+  });
+
+  describe('troupe cp', () => {
+    it('copies a folder there and back, with permissions, links and every byte', async () => {
+      const from = join(folder, 'tree');
+      mkdirSync(join(from, 'deep/er'), { recursive: true });
+      const data = randomBytes(3 << 20);
+      writeFileSync(join(from, 'deep/big'), data);
+      writeFileSync(join(from, 'deep/er/tool'), '#!/bin/sh\necho it runs\n');
+      chmodSync(join(from, 'deep/er/tool'), 0o755);
+      writeFileSync(join(from, 'empty'), '');
+      symlinkSync('deep/big', join(from, 'link'));
+      const there = await troupe(['cp', from, 'web:/tmp']);
+      assert.equal(there.code, 0, there.err);
+      assert.equal((await troupe(['exec', 'web', '--', '/tmp/tree/deep/er/tool'])).out.toString(), 'it runs\n');
+      const sum = await troupe(['exec', 'web', '--', 'sha256sum', '/tmp/tree/link']);
+      assert.equal(sum.out.toString().split(' ')[0], sha(data));
+      const back = join(folder, 'back');
+      const again = await troupe(['cp', 'default/web:/tmp/tree', back]);
+      assert.equal(again.code, 0, again.err);
+      assert.ok(readFileSync(join(back, 'link')).equals(data));
+      assert.equal(statSync(join(back, 'deep/er/tool')).mode & 0o777, 0o755);
+      assert.equal(readFileSync(join(back, 'empty')).length, 0);
+    });
+
+    it('copies a file under another name, and out of a container that has ended', async () => {
+      writeFileSync(join(folder, 'page'), 'new page\n');
+      assert.equal((await troupe(['cp', join(folder, 'page'), 'web:/www/other.html'])).code, 0);
+      assert.equal((await troupe(['exec', 'web', '--', 'cat', '/www/other.html'])).out.toString(), 'new page\n');
+      await client.create('pods', {
+        metadata: { name: 'done', namespace: 'default' },
+        spec: {
+          restartPolicy: 'Never',
+          containers: [{ name: 'main', image, command: ['sh', '-c', 'echo result > /out'] }],
+        },
+      });
+      await until(async () => (await client.get('pods', 'default/done'))?.status.phase === 'Succeeded', {
+        what: 'the end of done',
+        timeoutMs: 30_000,
+      });
+      assert.equal((await troupe(['cp', 'done:/out', join(folder, 'result')])).code, 0);
+      assert.equal(readFileSync(join(folder, 'result'), 'utf8'), 'result\n');
+    });
+
+    it('says what is not there', async () => {
+      assert.match((await troupe(['cp', 'web:/none', folder])).err, /\/none: there is no such file or folder/);
+      assert.match(
+        (await troupe(['cp', join(folder, 'none'), 'web:/tmp'])).err,
+        /there is no such file or folder here/,
+      );
+      assert.match(
+        (await troupe(['cp', join(folder, 'page'), 'web:/none/at/all'])).err,
+        /\/none\/at: there is no such folder/,
+      );
+      assert.equal((await troupe(['cp', 'web:/a', 'web:/b'])).code, 2);
+    });
+  });
+
+  describe('1 GiB', () => {
+    let streams: PodStreams;
+    before(() => {
+      streams = newPodStreams({ address: cluster.server });
+    });
+    after(() => {
+      streams?.close();
+    });
+    const parts = ['apiserver', 'node-agent', 'nats'];
+    const rss = (part: string): number => {
+      const status = readFileSync(`/proc/${cluster.part(part).pid}/status`, 'utf8');
+      return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+    };
+    const never = new AbortController().signal;
+    const target = { namespace: 'default', pod: 'web' };
+
+    /** Does `work` and looks meanwhile at the memory of the parts and at how long a command takes. */
+    async function watched(bytes: number, work: () => Promise<void>): Promise<string> {
+      const before = new Map(parts.map((part) => [part, rss(part)]));
+      const most = new Map(before);
+      const latencies: number[] = [];
+      const started = performance.now();
+      let isOver = false;
+      const copying = work().finally(() => (isOver = true));
+      copying.catch(() => undefined);
+      await until(
+        async () => {
+          const asked = performance.now();
+          const process = streams.exec(target, { command: ['true'], stdin: false, tty: false }, never);
+          for await (const _ of process.output) void _;
+          latencies.push(performance.now() - asked);
+          for (const part of parts) most.set(part, Math.max(most.get(part) ?? 0, rss(part)));
+          return isOver;
+        },
+        { what: 'the copy', timeoutMs: 80_000, everyMs: 100 },
+      );
+      await copying;
+      const seconds = (performance.now() - started) / 1000;
+      const growth = parts.map((part) => [part, Math.round((most.get(part) ?? 0) - (before.get(part) ?? 0))] as const);
+      const slowest = Math.round(Math.max(...latencies));
+      const told = `${Math.round(bytes / 2 ** 20 / seconds)} MiB/s in ${seconds.toFixed(1)} s; slowest of ${latencies.length} commands meanwhile ${slowest} ms; memory grew by ${growth.map(([part, mib]) => `${part} ${mib}`).join(', ')} MiB`;
+      assert.ok(slowest < 1_000, told);
+      for (const [, mib] of growth) assert.ok(mib < 150, told);
+      return told;
+    }
+
+    it('out of a container neither holds others up nor fills any memory', async () => {
+      const told = await watched(2 ** 30, async () => {
+        const command = ['head', '-c', String(2 ** 30), '/dev/zero'];
+        const process = streams.exec(target, { command, stdin: false, tty: false }, never);
+        let count = 0;
+        for await (const { data } of process.output) count += data.length;
+        assert.equal(count, 2 ** 30);
+        assert.equal(process.exitCode, 0);
+      });
+      console.log(`      out: ${told}`);
+    });
+
+    it('into a container neither holds others up nor fills any memory', async () => {
+      const size = 256 << 20;
+      const told = await watched(size, async () => {
+        const process = streams.exec(target, { command: ['wc', '-c'], stdin: true, tty: false }, never);
+        const part = Buffer.alloc(1 << 20);
+        const sending = (async () => {
+          for (let sent = 0; sent < size; sent += part.length) await process.write(part);
+          process.endInput();
+        })();
+        let text = '';
+        for await (const { data } of process.output) text += Buffer.from(data).toString();
+        await sending;
+        assert.equal(text, `${size}\n`);
+      });
+      console.log(`      in: ${told}`);
+    });
+
+    it('is held back by a reader that takes nothing', async () => {
+      const before = rss('apiserver') + rss('node-agent');
+      const process = streams.exec(target, { command: ['cat', '/dev/zero'], stdin: false, tty: false }, never);
+      const reading = process.output[Symbol.asyncIterator]();
+      await reading.next();
+      let count = 0;
+      await until(async () => ++count > 20, { what: 'two seconds', everyMs: 100, timeoutMs: 10_000 });
+      assert.ok(rss('apiserver') + rss('node-agent') - before < 60);
+      await reading.return?.();
+    });
+  });
+});
