@@ -114,7 +114,7 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
     it('gives it a terminal of the size of ours', async () => {
       const line = `stty cols 97 rows 31; exec ${process.execPath} bin/troupe.js exec -it web -- sh -c 'sleep 1; stty size; tty; exit 3'`;
       const ran = await ended(start(['-qec', line, '/dev/null'], ['script']));
-      assert.match(ran.out.toString(), /31 97\r\n\/dev\/pts\/\d+\r\n/);
+      assert.match(ran.out.toString(), /31 97\r*\n\/dev\/pts\/\d+\r*\n/);
       assert.equal(ran.code, 3);
     });
 
@@ -198,11 +198,17 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
   });
 
   it('leads ports here into the pod, also behind a Service whose pod is replaced', async () => {
-    await client.create('services', {
-      metadata: { name: 'web', namespace: 'default' },
-      spec: { selector: { app: 'web' }, ports: [{ name: 'front', port: 8080, targetPort: 'http' }] },
+    const serve = (what: string): object => ({
+      command: ['sh', '-c', `mkdir /www; echo ${what} > /www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www`],
+      ports: [{ name: 'http', containerPort: 80 }],
     });
-    const child = start(['port-forward', 'svc/web', ':8080', ':front']);
+    await pod('front-1', serve('first'), { app: 'front' });
+    await client.create('services', {
+      metadata: { name: 'front', namespace: 'default' },
+      spec: { selector: { app: 'front' }, ports: [{ name: 'main', port: 8080, targetPort: 'http' }] },
+    });
+    await running('front-1');
+    const child = start(['port-forward', 'svc/front', ':8080', ':main']);
     let text = '';
     child.stdout?.on('data', (part: Buffer) => (text += part.toString()));
     child.stderr?.on('data', (part: Buffer) => (text += part.toString()));
@@ -213,33 +219,18 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
     const ports = [...text.matchAll(/127\.0\.0\.1:(\d+) -> 80/g)].map(([, port]) => port);
     const get = async (port: string | undefined): Promise<string> =>
       (await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5_000) })).text();
-    assert.deepEqual(await Promise.all([...ports, ...ports, ...ports].map(get)), Array(6).fill('hello\n'));
-    const serve = 'mkdir /www; echo second > /www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www';
-    await pod('web-2', { command: ['sh', '-c', serve], ports: [{ name: 'http', containerPort: 80 }] }, { app: 'web' });
-    await running('web-2');
-    const original = await client.get('pods', 'default/web');
-    await client.patch('pods', 'default/web', { metadata: { labels: { app: 'old' } } });
-    assert.equal(await get(ports[0]), 'hello\n', 'the pod is still there');
-    await troupe(['exec', 'web', '--', 'killall', 'httpd']); // and does not answer now
+    assert.deepEqual(await Promise.all([...ports, ...ports, ...ports].map(get)), Array(6).fill('first\n'));
+    await pod('front-2', serve('second'), { app: 'front' });
+    await running('front-2');
+    await client.delete('pods', 'default/front-1', { gracePeriodSeconds: 1 });
     await until(async () => (await get(ports[0]).catch(() => '')) === 'second\n', {
-      what: 'the other pod',
+      what: () => `the other pod: ${text}`,
       timeoutMs: 20_000,
     });
+    assert.match((await troupe(['port-forward', 'svc/front', '1:77'])).err, /has no port 77; it has 8080 \(main\)/);
+    assert.match((await troupe(['port-forward', 'svc/front', `${ports[0]}:8080`])).err, /the port is taken/);
     child.kill('SIGINT');
-    await client.delete('pods', 'default/web-2', { gracePeriodSeconds: 0 });
-    await until(
-      async () => (await client.get('pods', 'default/web'))?.status.containerStatuses?.[0]?.restartCount === 1,
-      {
-        what: 'the first is back',
-        timeoutMs: 20_000,
-      },
-    );
-    await running('web');
-    assert.ok(original);
-    assert.match(
-      (await troupe(['port-forward', 'svc/web', '1:77'])).err,
-      /has no port 77; it has 8080 \(front\)|no pod behind/,
-    );
+    await until(() => child.exitCode !== null, { what: 'troupe ends' });
   });
 
   describe('troupe logs', () => {
@@ -259,12 +250,8 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
       const second = timed.split('\n')[1]?.split(' ')[0] ?? '';
       assert.equal(await logs('talker', '--since-time', second), 'two\nthree\n');
       assert.equal(await logs('talker', '--since', '1h'), 'one\ntwo\nthree\n');
-      await troupe(['exec', 'talker', '--', 'sh', '-c', 'kill -9 1; kill 1; pkill sleep']);
       const id = (await client.get('pods', 'default/talker'))?.status.containerStatuses?.[0]?.containerID ?? '';
-      await new Docker({ socketPath: cluster.dockerSocket })
-        .getContainer(id.replace('docker://', ''))
-        .kill()
-        .catch(() => undefined); // it may have ended by the above
+      await new Docker({ socketPath: cluster.dockerSocket }).getContainer(id.replace('docker://', '')).kill();
       await until(
         async () => (await client.get('pods', 'default/talker'))?.status.containerStatuses?.[0]?.restartCount === 1,
         {
