@@ -1,6 +1,6 @@
 import { ApiError, isApiError, messageOf, type Reason } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
-import { costOf, isNumbered, type Frame, type FrameKind } from './frame.ts';
+import { costOf, isNumbered, messageChannels, type Frame, type FrameKind } from './frame.ts';
 
 /** How a stream ended well, or what the far end says went wrong. */
 export interface Ending {
@@ -35,6 +35,11 @@ export interface DuplexOptions {
   readonly idleMs?: number;
 }
 
+interface Delivered {
+  readonly piece: Piece;
+  readonly cost: number;
+}
+
 /** A frame that was not acknowledged is sent again after this, then after twice as long, up to `maxRetryMs`. */
 const firstRetryMs = 500;
 const maxRetryMs = 4_000;
@@ -44,9 +49,11 @@ const pingMs = 5_000;
 const silentMs = 30_000;
 /** How long `close` waits for its acknowledgement. */
 const lingerMs = 5_000;
-/** Acknowledgements wait this long for company, or for so many frames. */
+/** Acknowledgements wait this long for company, or for this part of the window. */
 const ackDelayMs = 10;
-const ackEvery = 4;
+const ackPart = 1 / 8;
+/** Small pieces that wait for the reader are handed over together, up to so many bytes. */
+const mergedBytes = 64 * 1024;
 
 /**
  * One end of a stream over a bus that may lose, repeat and reorder messages: bytes on named channels, both ways, in order and each
@@ -79,7 +86,7 @@ export class Duplex implements AsyncIterable<Piece> {
   #askedFor = -1;
   #unacknowledged = 0;
   #cancelAck: (() => void) | undefined;
-  #inbox: { readonly piece: Piece; readonly cost: number }[] = [];
+  #inbox: Delivered[] = [];
   #wake: (() => void) | undefined;
   #isFinished = false;
 
@@ -174,7 +181,7 @@ export class Duplex implements AsyncIterable<Piece> {
   /** What comes, in order. Ends when the stream is closed, throws when it breaks. Taking a piece makes room for more. One reader. */
   async *[Symbol.asyncIterator](): AsyncIterator<Piece> {
     for (;;) {
-      const entry = this.#inbox.shift();
+      const entry = this.#nextPiece();
       if (entry !== undefined) {
         yield entry.piece;
         this.#taken(entry.cost);
@@ -308,7 +315,7 @@ export class Duplex implements AsyncIterable<Piece> {
       this.#deliver(due);
     }
     if (this.#early.size > 0) this.#askForMissing();
-    else if (++this.#unacknowledged >= ackEvery) this.#acknowledge();
+    else if ((this.#unacknowledged += cost) >= this.#options.windowBytes * ackPart) this.#acknowledge();
     else this.#acknowledgeSoon();
   }
 
@@ -321,6 +328,23 @@ export class Duplex implements AsyncIterable<Piece> {
     }
     this.#inbox.push({ piece: { channel: frame.channel, data: frame.kind === 'end' ? undefined : frame.data }, cost });
     this.#wakeReader();
+  }
+
+  #nextPiece(): Delivered | undefined {
+    const first = this.#inbox.shift();
+    if (first?.piece.data === undefined || messageChannels.has(first.piece.channel)) return first;
+    const { channel } = first.piece;
+    const parts = [first.piece.data];
+    let { cost } = first;
+    let size = first.piece.data.length;
+    for (let next = this.#inbox[0]; next?.piece.data !== undefined; next = this.#inbox[0]) {
+      size += next.piece.data.length;
+      if (next.piece.channel !== channel || size > mergedBytes) break;
+      parts.push(next.piece.data);
+      cost += next.cost;
+      this.#inbox.shift();
+    }
+    return parts.length === 1 ? first : { piece: { channel, data: Buffer.concat(parts) }, cost };
   }
 
   #taken(cost: number): void {

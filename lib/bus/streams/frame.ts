@@ -31,6 +31,9 @@ export type FrameKind = 'data' | 'end' | 'close' | 'ack' | 'missing' | 'ping' | 
 const kinds: ReadonlySet<string> = new Set(['data', 'end', 'close', 'ack', 'missing', 'ping', 'reset']);
 export const isNumbered = (kind: FrameKind): boolean => kind === 'data' || kind === 'end' || kind === 'close';
 
+/** Channels on which each piece is a message by itself; on all others only the bytes count, however they are cut. */
+export const messageChannels: ReadonlySet<string> = new Set(['resize', 'about']);
+
 /** What a frame takes of the other end's room: data its bytes, and as much again as the keeping of a small one costs. */
 export const costOf = ({ kind, data }: Pick<Frame, 'kind' | 'data'>): number =>
   kind === 'data' ? data.length + 256 : 0;

@@ -77,6 +77,19 @@ describe('bus/streams/duplex', () => {
     assert.equal(clock.pending, 0, 'a stream that is over leaves no timer');
   });
 
+  it('hands small pieces over together, but each message by itself', async () => {
+    const clock = new FakeClock();
+    const { a, b } = pair(clock);
+    for (const text of ['a', 'b', 'c']) await a.send('stdin', Buffer.from(text));
+    for (const text of ['1', '2']) await a.send('resize', Buffer.from(text));
+    await a.send('stdin', Buffer.from('d'));
+    void a.close({});
+    await clock.advance(100);
+    const pieces: string[] = [];
+    for await (const { channel, data } of b) pieces.push(`${channel} ${Buffer.from(data ?? '').toString()}`);
+    assert.deepEqual(pieces, ['stdin abc', 'resize 1', 'resize 2', 'stdin d']);
+  });
+
   it('tells the failure of the far end', async () => {
     const clock = new FakeClock();
     const { a, b } = pair(clock);
