@@ -375,9 +375,12 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
       await copying;
       const seconds = (performance.now() - started) / 1000;
       const growth = parts.map((part) => [part, Math.round((most.get(part) ?? 0) - (before.get(part) ?? 0))] as const);
-      const slowest = Math.round(Math.max(...latencies));
-      const told = `${Math.round(bytes / 2 ** 20 / seconds)} MiB/s in ${seconds.toFixed(1)} s; slowest of ${latencies.length} commands meanwhile ${slowest} ms; memory grew by ${growth.map(([part, mib]) => `${part} ${mib}`).join(', ')} MiB`;
-      assert.ok(slowest < 1_000, told);
+      const sorted = latencies.toSorted((a, b) => a - b).map(Math.round);
+      const [usual = 0, late = 0, slowest = 0] = [0.5, 0.95, 1].map(
+        (part) => sorted[Math.ceil(sorted.length * part) - 1],
+      );
+      const told = `${Math.round(bytes / 2 ** 20 / seconds)} MiB/s in ${seconds.toFixed(1)} s; ${sorted.length} commands meanwhile took ${usual} ms, 95 of 100 up to ${late} ms, the slowest ${slowest} ms; memory grew by ${growth.map(([part, mib]) => `${part} ${mib}`).join(', ')} MiB`;
+      assert.ok(late < 1_000, told);
       for (const [, mib] of growth) assert.ok(mib < 150, told);
       return told;
     }
