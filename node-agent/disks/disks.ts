@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir, rename, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { runCommand } from '../network/run-command.ts';
 import { VolumeError } from '../volumes/driver.ts';
 import { isMounted, mount, unmountAll } from '../volumes/mounts.ts';
@@ -35,19 +35,21 @@ export interface Disks {
 const makeMs = 60_000;
 
 /**
- * Disks in `<dataDir>/disks`, which is made where it is missing: the folder `<name>`, and beside it `<name>.img` for a disk that has a file
- * system of its own, which is mounted on the folder.
+ * Disks in `<dataDir>/disks`, which is made where it is missing: the folder `<name>`, and for a disk that has a file system of its own
+ * `.images/<name>`, which is mounted on the folder. No volume has a name that begins with a dot.
  */
 export function newDisks(dataDir: string): Disks {
   const top = join(dataDir, 'disks');
   mkdirSync(top, { recursive: true, mode: 0o711 });
   const folder = realpathSync(top);
   const pathOf = (name: string): string => join(folder, name);
-  const imageOf = (path: string): string => `${path}.img`;
+  const images = join(folder, '.images');
+  const imageOf = (path: string): string => join(images, basename(path));
 
   /** Whole or not at all: what a crash leaves has another name. */
   async function makeImage(path: string, { fsType = '', sizeBytes }: Disk): Promise<void> {
-    const draft = `${imageOf(path)}.new`;
+    await mkdir(images, { recursive: true, mode: 0o700 });
+    const draft = join(images, `.${basename(path)}`);
     await writeFile(draft, '', { mode: 0o600 });
     await truncate(draft, sizeBytes);
     const { exitCode, stderr } = await runCommand(`mkfs.${fsType}`, ['-q', '-m', '0', draft], { timeoutMs: makeMs });
@@ -86,7 +88,8 @@ export function newDisks(dataDir: string): Disks {
       if (existsSync(imageOf(path))) await mountImage(path);
       return (await lstat(path).catch(() => undefined))?.isDirectory() === true ? path : undefined;
     },
-    isInPlace: async (path) => (existsSync(imageOf(path)) ? isMounted(path) : existsSync(path)),
+    isInPlace: async (path) =>
+      dirname(path) === folder && existsSync(imageOf(path)) ? isMounted(path) : existsSync(path),
     async remove(name) {
       const path = pathOf(name);
       await removeTree(path);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import Docker from 'dockerode';
 import type { PersistentVolumeClaim, Pod } from '../../lib/api/objects.ts';
 import { conditionOf, isReady } from '../../lib/api/pods.ts';
@@ -237,10 +237,11 @@ describe('e2e/claims', function () {
       timeoutMs: 10_000,
       what: 'the disk is full',
     });
-    assert.ok(existsSync(`${disk}.img`));
+    const file = join(dirname(disk), '.images', basename(disk));
+    assert.ok(existsSync(file));
     await client.delete('persistentvolumeclaims', 'default/data');
     await gone('user');
-    await until(() => !existsSync(disk) && !existsSync(`${disk}.img`), { timeoutMs: 10_000, what: 'all removed' });
+    await until(() => !existsSync(disk) && !existsSync(file), { timeoutMs: 10_000, what: 'all removed' });
   });
 
   it('goes on where the agent or the controller was killed', async () => {
