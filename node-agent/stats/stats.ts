@@ -23,7 +23,7 @@ export interface NodeMeter {
   /** What runs on this node and what it uses. */
   stats(question: StatsQuestion): Promise<NodeStats>;
   /** The same for Prometheus. */
-  metrics(): Promise<string>;
+  readonly metrics: () => Promise<string>;
 }
 
 /** Readers of one moment share one reading. */

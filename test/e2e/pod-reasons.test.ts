@@ -42,6 +42,11 @@ describe(`the reasons of pods on a real engine${why === undefined ? '' : ` (skip
     assert.deepEqual([main(pod)?.ready, conditionOf(pod.status, 'Ready')?.reason], [false, 'ContainersNotReady']);
     return pod;
   };
+  const untilMain = (name: string, what: string, check: (status: ContainerStatus) => boolean): Promise<Pod> =>
+    node.untilPod(name, what, (pod) => {
+      const status = main(pod);
+      return status !== undefined && check(status);
+    });
   const untilOver = (name: string, phase: PodStatus['phase']): Promise<Pod> =>
     node.untilPod(name, `is ${phase}`, (pod) => pod.status.phase === phase);
   const toldOf = (name: string): readonly string[] =>
@@ -201,12 +206,18 @@ describe(`the reasons of pods on a real engine${why === undefined ? '' : ` (skip
       assert.equal(waiting(pod), 'PodInitializing');
     });
 
-    it('OOMKilled', async () => {
+    it('OOMKilled, and the container beside it runs on (F61)', async () => {
       const resources = { limits: { memory: '16Mi' } };
-      const container = { name: 'main', command: ['tail', '/dev/zero'], resources };
-      await node.createPod('greedy', { restartPolicy: 'Never', containers: [container] });
-      const end = main(await untilOver('greedy', 'Failed'))?.state?.terminated;
+      const containers = [
+        { name: 'main', command: ['tail', '/dev/zero'], resources },
+        { name: 'other', command: sleeps },
+      ];
+      await node.createPod('greedy', { restartPolicy: 'Never', containers });
+      const pod = await untilMain('greedy', 'was ended', ({ state }) => state?.terminated !== undefined);
+      const end = main(pod)?.state?.terminated;
       assert.deepEqual([end?.reason, end?.exitCode, end?.signal], ['OOMKilled', 137, 9]);
+      const [, other] = pod.status.containerStatuses ?? [];
+      assert.deepEqual([pod.status.phase, other?.ready, other?.restartCount], ['Running', true, 0]);
     });
 
     it('ContainerCannotRun, where it may not be tried again', async () => {
