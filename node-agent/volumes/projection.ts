@@ -60,13 +60,13 @@ export async function projectedFiles(pod: Pod, volume: Volume, config: ConfigRea
 
 async function tokenFile(
   { volume, mode }: { readonly volume: Volume; readonly mode: number },
-  { audience, expirationSeconds = 3600, path }: NonNullable<Projection['serviceAccountToken']>,
+  source: NonNullable<Projection['serviceAccountToken']>,
   config: ConfigReader,
 ): Promise<TreeFile> {
-  const token = await config.serviceAccountToken?.({ audience, expirationSeconds });
+  const token = await config.serviceAccountToken?.(wishOf(source));
   if (token === undefined)
     throw new VolumeError(`volume "${volume.name}": this cluster gives out no service account tokens`);
-  return { path, data: Buffer.from(token), mode };
+  return { path: source.path, data: Buffer.from(token), mode };
 }
 
 /** An object that a volume is filled from, in the pod's own namespace. */
@@ -88,11 +88,25 @@ export function configReferences({ spec }: Pod): readonly ConfigReference[] {
   return [...found.values()];
 }
 
-/** Whether a volume of the pod holds a token. */
-export const projectsToken = ({ spec }: Pod): boolean =>
-  (spec.volumes ?? []).some((volume) =>
-    sourcesOf(volume).sources.some(({ serviceAccountToken }) => serviceAccountToken !== undefined),
+/** What token a volume asks for. */
+export interface TokenWish {
+  /** For whom it is meant; undefined: for the API. */
+  readonly audience: string | undefined;
+  readonly expirationSeconds: number;
+}
+
+/** The tokens that the pod's volumes hold. */
+export const tokenWishes = ({ spec }: Pod): readonly TokenWish[] =>
+  (spec.volumes ?? []).flatMap((volume) =>
+    sourcesOf(volume).sources.flatMap(({ serviceAccountToken }) =>
+      serviceAccountToken === undefined ? [] : [wishOf(serviceAccountToken)],
+    ),
   );
+
+const wishOf = ({ audience, expirationSeconds = 3600 }: NonNullable<Projection['serviceAccountToken']>): TokenWish => ({
+  audience,
+  expirationSeconds,
+});
 
 /** Whether files of the pod tell what may change while it lives. */
 export function tellsOfItself({ spec }: Pod): boolean {
