@@ -98,8 +98,8 @@ export interface Agent {
   checkNode(): void;
   /** Ends a pod from here (`PodWorker.evict`); false where there is no such pod, or it is ending already. */
   evict(podUid: string, order: EndOrder): boolean;
-  /** Gives up the remains of containers that ended (`PodWorker.tidy`); whether there were any. */
-  tidy(): boolean;
+  /** Gives up the remains of containers that ended (`PodWorker.tidy`), of these pods or of all; whether there were any. */
+  tidy(podUids?: readonly string[]): boolean;
   /** The pods that are being looked after. */
   readonly podCount: number;
   /** Sandboxes that are ready for pods to come. */
@@ -205,8 +205,8 @@ class RunningAgent implements Agent {
     return this.#workers.get(podUid)?.evict(order) ?? false;
   }
 
-  tidy(): boolean {
-    return [...this.#workers.values()].filter((worker) => worker.tidy()).length > 0;
+  tidy(podUids: readonly string[] = [...this.#workers.keys()]): boolean {
+    return podUids.filter((uid) => this.#workers.get(uid)?.tidy() === true).length > 0;
   }
 
   async run(): Promise<void> {

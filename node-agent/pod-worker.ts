@@ -141,11 +141,15 @@ export class PodWorker implements StatusEntry {
 
   /** Gives up the remains of containers that ended, for the disk that they take; false where there are none. */
   tidy(): boolean {
-    const { containers, pod, volumesReady } = this.#memory;
-    const isOver = isTerminal(pod);
-    const remains = [...containers.values()].filter(({ kind, is }) => kind !== 'sandbox' && is.state === 'exited');
-    const names = new Set(remains.map(({ name }) => name));
-    if (isOver ? remains.length === 0 && !volumesReady : remains.length <= names.size) return false;
+    const { pod, containers, volumesReady } = this.#memory;
+    const all = [...containers.values()].filter(({ kind }) => kind !== 'sandbox');
+    const hasRemains = isTerminal(pod)
+      ? all.length > 0 || volumesReady
+      : all.some(({ name, attempt, is }) => {
+          const isOld = all.some((other) => other.name === name && other.attempt > attempt);
+          return isOld && is.state !== 'running';
+        });
+    if (!hasRemains) return false;
     this.#memory.tidy = true;
     this.wake();
     return true;

@@ -1,5 +1,5 @@
 import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { groupUsage } from './group-usage.ts';
 import { cpuWeight, type GroupLimits } from './group-limits.ts';
 import type { PodCgroups } from './pod-cgroups.ts';
@@ -32,10 +32,12 @@ export function newCgroupFiles({ mount = '/sys/fs/cgroup', version, owner }: Cgr
     );
   }
 
+  /** Engines make folders under controllers of their own choice too. */
+  const everywhere = async (): Promise<readonly string[]> =>
+    version === 2 ? roots : (await readdir(mount)).map((name) => join(mount, name));
+
   async function removeEverywhere(path: string): Promise<void> {
-    // Engines make folders under controllers of their own choice too.
-    const all = version === 2 ? roots : (await readdir(mount)).map((name) => join(mount, name));
-    await Promise.all(all.map((root) => removeTree(join(root, path))));
+    await Promise.all((await everywhere()).map((root) => removeTree(join(root, path))));
   }
 
   return {
@@ -47,7 +49,11 @@ export function newCgroupFiles({ mount = '/sys/fs/cgroup', version, owner }: Cgr
     },
     usage: (podUid) => groupUsage(mount, version, `${owner}/${prefix}${podUid}`),
     remove: (podUid) => removeEverywhere(`${owner}/${prefix}${podUid}`),
-    teardown: () => removeEverywhere(owner),
+    async teardown() {
+      await removeEverywhere(owner);
+      const all = await everywhere();
+      await Promise.all(all.map((root) => rmdir(join(root, dirname(owner))).catch(() => undefined))); // the last node does it
+    },
     async list() {
       const names = await Promise.all(roots.map((root) => readdir(join(root, owner)).catch(() => [])));
       return [...new Set(names.flat())]

@@ -23,7 +23,11 @@ export async function openCgroups(
       ? newSystemdSlices({ version, owner, run: runCommand })
       : newCgroupFiles({ version, owner: `troupe/${owner}` });
   try {
-    await cgroups.prepareNode(node.limits);
+    await cgroups.prepareNode(node.limits).catch((error: unknown) => {
+      // An old kernel refuses a limit below what is in use, as after a change of what is reserved.
+      node.log.warn({ error: messageOf(error) }, 'the limits of all pods together could not be set');
+      return cgroups.prepareNode({ cpuShares: node.limits.cpuShares });
+    });
     return cgroups;
   } catch (error) {
     node.log.warn({ error: messageOf(error) }, 'no control groups for pods: only single containers are bound');

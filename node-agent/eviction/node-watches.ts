@@ -10,6 +10,7 @@ import type { ContainerRuntime } from '../runtime/runtime.ts';
 import { candidatesOf } from './candidates.ts';
 import { watchDiskLimits } from './disk-watch.ts';
 import { watchEviction, type EvictionWatch } from './eviction-watch.ts';
+import { tooManyEnded } from './ended-pods.ts';
 import { podDisk, totalOf, type PodDisk } from './pod-disk.ts';
 import type { Rooms, Threshold } from './thresholds.ts';
 
@@ -32,6 +33,8 @@ export interface NodeWatchesOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
 }
+
+const tidyEveryMs = 60_000;
 
 /** Everything that keeps the node from running short: eviction, limits of what pods write, unused images. Lasts until `signal` aborts. */
 export function watchNode(options: NodeWatchesOptions): EvictionWatch {
@@ -65,6 +68,11 @@ export function watchNode(options: NodeWatchesOptions): EvictionWatch {
     measure: (pod) => measure(pod.metadata.uid),
     evict: (uid, order) => agent().evict(uid, order),
   });
+  const tidyNowAndThen = (): void => {
+    agent().tidy(tooManyEnded(pods()).map(({ metadata }) => metadata.uid));
+    if (!signal.aborted) clock.after(tidyEveryMs, tidyNowAndThen);
+  };
+  clock.after(tidyEveryMs, tidyNowAndThen);
   return watchEviction({
     ...run,
     thresholds: options.thresholds,

@@ -104,11 +104,11 @@ describe(`resources on a real engine${why === undefined ? '' : ` (skipped: ${why
   it('bounds the number of processes of a pod, so that one cannot take the machine’s', async () => {
     await node.createPod('bomb', {
       containers: [
+        { name: 'other', command: ['sleep', '100000'] },
         {
           name: 'main',
           command: ['sh', '-c', '(for i in $(seq 200); do sleep 100000 & done); exec sleep 100000'],
         },
-        { name: 'other', command: ['sleep', '100000'] },
       ],
     });
     const { metadata } = await node.untilPod('bomb', 'was started', ({ status }) => status.phase === 'Running');
@@ -119,7 +119,7 @@ describe(`resources on a real engine${why === undefined ? '' : ` (skipped: ${why
     await until(() => peak() >= 60, { what: 'the limit is reached', timeoutMs: 10_000 });
     assert.ok(peak() <= 64);
     const pod = await node.client.get('pods', 'default/bomb');
-    assert.ok(pod?.status.containerStatuses?.[1]?.state?.running, 'the container beside it runs on');
+    assert.ok(pod?.status.containerStatuses?.[0]?.state?.running, 'the container beside it runs on');
   });
 });
 

@@ -34,7 +34,7 @@ describe('flow/eviction', function () {
             spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'app', image: 'example/web:1' }] },
           },
         },
-      } as never);
+      });
       await cluster.until('four pods are ready', async () => (await active()).filter(isReady).length === 4);
       const [one, two] = [await readyOn('node-1'), await readyOn('node-2')];
       const [short, other] = one.length >= two.length ? ['node-1', 'node-2'] : ['node-2', 'node-1'];

@@ -5,6 +5,7 @@ import { silentLog } from '../../../lib/base/log.ts';
 import { watchDiskLimits } from '../../../node-agent/eviction/disk-watch.ts';
 import { watchEviction, type EvictionWatch } from '../../../node-agent/eviction/eviction-watch.ts';
 import { outgrownDisk, podDisk, type PodDisk } from '../../../node-agent/eviction/pod-disk.ts';
+import { tooManyEnded } from '../../../node-agent/eviction/ended-pods.ts';
 import type { EndOrder } from '../../../node-agent/eviction/pod-ending.ts';
 import { pressuresAfter } from '../../../node-agent/eviction/pressure.ts';
 import { ranked, type Candidate } from '../../../node-agent/eviction/rank.ts';
@@ -404,6 +405,72 @@ describe('node-agent/eviction: what a pod writes', () => {
     await done;
     assert.deepEqual(measured, [both.metadata.name]);
     assert.equal(ended[0]?.[1].disruption, false);
+  });
+});
+
+describe('node-agent/eviction/ended-pods', () => {
+  const ended = (name: string, finishedAt: string): Pod =>
+    aPod({
+      name,
+      nodeName: 'n1',
+      phase: 'Succeeded',
+      status: {
+        containerStatuses: [
+          {
+            ...{ name: 'main', ready: false, restartCount: 0, image: 'x', imageID: 'x' },
+            state: { terminated: { exitCode: 0, finishedAt } },
+          },
+        ],
+      },
+    });
+  it('are too many beyond the newest', () => {
+    const pods = [
+      ended('old', '2026-02-01T00:00:00Z'),
+      ended('new', '2026-02-03T00:00:00Z'),
+      aPod({ name: 'runs', nodeName: 'n1' }),
+      ended('middle', '2026-02-02T00:00:00Z'),
+    ];
+    assert.deepEqual(
+      tooManyEnded(pods, 1).map(({ metadata }) => metadata.name),
+      ['middle', 'old'],
+    );
+    assert.deepEqual(tooManyEnded(pods), []);
+  });
+
+  it('leave no container and no volume when they are tidied, and stay known with how they ended', async () => {
+    const node = await AgentHarness.start();
+    try {
+      node.runtime.onStart = ({ sandboxId }) => (sandboxId === undefined ? undefined : { exitCode: 3, afterMs: 100 });
+      await node.createPod('once', { restartPolicy: 'Never' });
+      await node.untilPod('once', 'is over', ({ status }) => status.phase === 'Failed');
+      assert.equal((await node.containers()).length, 1, 'what it printed can be read');
+      assert.equal(node.agent.tidy(), true);
+      await node.until('nothing is left', async () => (await node.runtime.list()).length === 0);
+      await node.clock.advance(100);
+      assert.equal(node.agent.tidy(), false);
+      assert.equal((await node.pod('once')).status.containerStatuses?.[0]?.state?.terminated?.exitCode, 3);
+    } finally {
+      await node.stop();
+    }
+  });
+
+  it('of a pod that runs, only the attempts before go', async () => {
+    const node = await AgentHarness.start();
+    try {
+      await node.createPod('web');
+      await node.untilRunning('web');
+      node.runtime.crash((await node.running('main')).id);
+      await node.untilPod('web', 'runs again', ({ status }) => status.containerStatuses?.[0]?.restartCount === 1);
+      assert.equal((await node.containers()).length, 2);
+      assert.equal(node.agent.tidy(), true);
+      await node.until('the first attempt is gone', async () => (await node.containers()).length === 1);
+      await node.clock.advance(100);
+      const [status] = (await node.pod('web')).status.containerStatuses ?? [];
+      assert.equal(status?.lastState?.terminated?.exitCode, 137);
+      assert.equal(status?.restartCount, 1);
+    } finally {
+      await node.stop();
+    }
   });
 });
 
