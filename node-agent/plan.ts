@@ -62,6 +62,9 @@ export type StopReason =
   | 'podEnded'
   | 'evicted';
 
+/** Ended by us for these, a container is not through, whatever its exit code says. */
+const unfinished: ReadonlySet<StopReason> = new Set(['unhealthy', 'startupFailed', 'hookFailed', 'sandboxLost']);
+
 /** Something could not be done; it is tried again. */
 export interface Setback {
   readonly reason: string;
@@ -127,13 +130,13 @@ export function planContainer(state: PodState, container: Container, nowMs: numb
     return begin(state, container, { attempt: current.attempt, crashes: current.crashes, nowMs }); // made, but never started
   }
   const why = state.stopped.get(is.id);
-  // One that answers SIGTERM with exit code 0 after its probe has failed has not succeeded.
-  const failed = why === 'unhealthy' || why === 'startupFailed' || why === 'hookFailed';
-  const succeeded = is.state === 'exited' && is.exitCode === 0 && !failed;
+  // One that answers SIGTERM with exit code 0 has not succeeded where it was ended before it was through.
+  const succeeded = is.state === 'exited' && is.exitCode === 0 && !(why !== undefined && unfinished.has(why));
   if (why !== 'imageChanged' && !isRestarted(pod, container, succeeded)) return { step: 'done', succeeded };
 
   const next = { attempt: current.attempt + 1, nowMs };
-  if (why === 'imageChanged' || is.image !== container.image) return begin(state, container, { ...next, crashes: 0 });
+  const isBlameless = why === 'imageChanged' || why === 'sandboxLost' || is.image !== container.image;
+  if (isBlameless) return begin(state, container, { ...next, crashes: 0 });
   const endedMs = endedMsOf(current);
   const startedMs = current.at?.startedMs ?? is.startedAtMs ?? endedMs;
   const crashes = endedMs - startedMs >= forgivenAfterMs ? 0 : current.crashes;

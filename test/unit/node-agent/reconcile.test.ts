@@ -305,6 +305,11 @@ describe('node-agent/reconcile', () => {
       atMs: epochMs + 80_000,
     },
     {
+      it: 'starts again at once what was ended with its sandbox, though its exit code is 0',
+      given: state({ spec: { restartPolicy: 'OnFailure' }, ...quit('sandboxLost', { exitCode: 0 }) }),
+      want: ['start main#5'],
+    },
+    {
       it: 'starts what ended well at once, whatever was before',
       given: state({
         containers: [a({ attempt: 4, crashes: 4, is: exited({ exitCode: 0, finishedAtMs: epochMs + 1_500 }) })],
