@@ -1,4 +1,4 @@
-import type { Histogram, Counter, Meter } from '@opentelemetry/api';
+import type { Histogram, Counter, Meter, UpDownCounter } from '@opentelemetry/api';
 
 /** What an agent counts and measures. */
 export interface AgentMetrics {
@@ -12,6 +12,8 @@ export interface AgentMetrics {
   readonly evictions: Counter;
   readonly volumeUpdates: Counter;
   readonly statusWrites: Counter;
+  readonly streams: Counter;
+  readonly openStreams: UpDownCounter;
 }
 
 export const agentMetrics = (meter: Meter): AgentMetrics => ({
@@ -27,5 +29,9 @@ export const agentMetrics = (meter: Meter): AgentMetrics => ({
   volumeUpdates: meter.createCounter('troupe_agent_volume_updates', {
     description: 'Volumes of a pod looked at anew since what fills them may have changed, by outcome',
   }),
+  streams: meter.createCounter('troupe_agent_streams', {
+    description: 'Streams into pods, ended, by verb and outcome',
+  }),
+  openStreams: meter.createUpDownCounter('troupe_agent_open_streams', { description: 'Streams into pods, by verb' }),
   statusWrites: meter.createCounter('troupe_agent_status_writes', { description: 'Pod statuses sent, by outcome' }),
 });

@@ -52,8 +52,7 @@ export async function unpack(source: AsyncIterable<Uint8Array>, options: UnpackO
         break;
       case 'link':
         await makeFolder(dirname(path), options.target);
-        await clear(path);
-        await link(placeOf(header.linkname ?? '', options), path);
+        await linkTo(placeOf(header.linkname ?? '', options), path, options.target);
         files++;
         break;
       case 'block-device':
@@ -104,8 +103,10 @@ export function placeOf(name: string, { root, target }: Pick<UnpackOptions, 'roo
   return relative === '' || relative === '.' ? target : join(target, ...relative.split('/'));
 }
 
+/** Steps up are taken only at the beginning, where the folders are real: after a link they would lead elsewhere than they seem to. */
 function staysInside(path: string, to: string, target: string): boolean {
-  if (to === '' || to.startsWith('/') || path === target) return false;
+  if (to === '' || to.startsWith('/') || path === target || /(^|\/)(?!\.\.(\/|$))[^/]+\/(.*\/)?\.\.(\/|$)/.test(to))
+    return false;
   const leads = resolve(dirname(path), to);
   return leads === resolve(target) || leads.startsWith(resolve(target) + sep);
 }
@@ -140,6 +141,13 @@ async function writeFile(path: string, entry: Entry, options: UnpackOptions): Pr
     await file.close();
   }
   if (options.preserve) await preserve(path, entry.header);
+}
+
+/** A second name of a file that came before. */
+async function linkTo(original: string, path: string, target: string): Promise<void> {
+  await makeFolder(dirname(original), target); // refuses a way there that leads through a link
+  await clear(path);
+  await link(original, path);
 }
 
 async function clear(path: string): Promise<void> {

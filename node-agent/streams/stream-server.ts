@@ -4,6 +4,7 @@ import type { Log } from '../../lib/base/log.ts';
 import type { EventBus } from '../../lib/bus/bus.ts';
 import type { StreamRequest } from '../../lib/bus/streams/requests.ts';
 import { serveStreams, type Opened } from '../../lib/bus/streams/serve.ts';
+import type { AgentMetrics } from '../metrics.ts';
 import { RuntimeError, type ContainerRuntime } from '../runtime/runtime.ts';
 import { openReadFiles, openWriteFiles } from './files.ts';
 import { openLogs } from './logs.ts';
@@ -24,13 +25,14 @@ export interface PodStreamsOptions {
   /** exec, attach and port-forward end when nothing is sent either way for so long. Default 4 hours. */
   readonly idleMs?: number;
   readonly dialer?: PodDialer;
+  readonly metrics?: Pick<AgentMetrics, 'streams' | 'openStreams'>;
 }
 
 const usualIdleMs = 4 * 60 * 60_000;
 
 /** Serves logs, exec, attach, port-forward and files of this node's pods over the bus (`lib/bus/streams/`) until aborted. */
 export function servePodStreams(options: PodStreamsOptions): void {
-  const { node, runtime, clock, idleMs = usualIdleMs, dialer = newPodDialer(clock) } = options;
+  const { node, runtime, clock, idleMs = usualIdleMs, dialer = newPodDialer(clock), metrics } = options;
 
   function opened(request: StreamRequest, signal: AbortSignal): Opened | Promise<Opened> {
     const pod = podOf(options.pods(), request, node);
@@ -51,20 +53,32 @@ export function servePodStreams(options: PodStreamsOptions): void {
     }
   }
 
+  const ended = (verb: string, outcome: 'ok' | 'refused' | 'failed'): void => {
+    metrics?.streams.add(1, { verb, outcome });
+  };
+
   serveStreams({
     ...options,
     async open(request, signal) {
+      const { verb } = request;
       try {
         const { run, ...rest } = await opened(request, signal);
-        const translated: Opened['run'] = async (stream) => {
+        const counted: Opened['run'] = async (stream) => {
+          metrics?.openStreams.add(1, { verb });
           try {
-            return await run(stream);
+            const ending = await run(stream);
+            ended(verb, 'ok');
+            return ending;
           } catch (error) {
+            ended(verb, 'failed');
             throw apiError(error);
+          } finally {
+            metrics?.openStreams.add(-1, { verb });
           }
         };
-        return { ...rest, run: translated };
+        return { ...rest, run: counted };
       } catch (error) {
+        ended(verb, 'refused');
         throw apiError(error);
       }
     },

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { parsePortPair, podPort } from '../../../cli/streams/ports.ts';
+import type { Pod } from '../../../lib/api/objects.ts';
+import type { PodStreams } from '../../../lib/client/pod-streams.ts';
+import { aContainer, aPod, anRc, aService } from '../../support/builders.ts';
+import { until } from '../../support/until.ts';
+import { FakeClient, start, troupe } from './run.ts';
+
+interface Asked {
+  readonly pod: string;
+  readonly container?: string;
+  readonly command?: readonly string[];
+  readonly stdin: boolean;
+  readonly tty?: boolean;
+}
+
+describe('cli: hands inside', () => {
+  let client: FakeClient;
+  let asked: Asked[];
+  let typed: string;
+  let sizes: object[];
+  let exitCode: number | undefined;
+  let streams: PodStreams;
+  beforeEach(() => {
+    client = new FakeClient();
+    asked = [];
+    typed = '';
+    sizes = [];
+    exitCode = 0;
+    client.put('pods', aPod({ name: 'web-1', labels: { app: 'web' }, nodeName: 'n1' }));
+    const process: PodStreams['exec'] = ({ pod, container }, wish) => {
+      asked.push({ pod, ...(container === undefined ? {} : { container }), ...wish });
+      return {
+        output: (async function* () {
+          if (wish.stdin) await until(() => typed.endsWith('.'), { what: 'the input' });
+          yield { channel: 'stdout', data: Buffer.from('out\n') } as const;
+          yield { channel: 'stderr', data: Buffer.from('err\n') } as const;
+        })(),
+        get exitCode() {
+          return exitCode;
+        },
+        write: async (data) => void (typed += Buffer.from(data).toString()),
+        endInput: () => void (typed += '.'),
+        resize: (size) => sizes.push(size),
+      };
+    };
+    const none = (): never => assert.fail('not asked for');
+    streams = {
+      ...{ logs: none, connect: none, readFiles: none, writeFiles: none, close: () => undefined },
+      exec: process,
+      attach: (target, wish, signal) => process(target, { ...wish, command: [], tty: false }, signal),
+    };
+  });
+
+  it('runs a command, shows its output and ends with its exit code', async () => {
+    exitCode = 7;
+    const said = await troupe(client, 'exec web-1 -c main -- ls -l --all', { streams });
+    assert.deepEqual(said, { code: 7, out: 'out\n', err: 'err\n' });
+    assert.deepEqual(asked, [
+      { pod: 'web-1', container: 'main', command: ['ls', '-l', '--all'], stdin: false, tty: false },
+    ]);
+  });
+
+  it('gives it input and a terminal', async () => {
+    const options = { streams, stdin: 'typed', isTerminal: true, size: { columns: 80, rows: 24 } };
+    assert.equal((await troupe(client, 'exec -it web-1 -- sh', options)).code, 0);
+    assert.deepEqual([typed, sizes, asked[0]?.tty], ['typed.', [{ columns: 80, rows: 24 }], true]);
+  });
+
+  it('gives no terminal where there is none', async () => {
+    const said = await troupe(client, 'exec -it web-1 -- sh', { streams, stdin: 'typed' });
+    assert.match(said.err, /warning: -t: standard input is not a terminal/);
+    assert.equal(asked[0]?.tty, false);
+  });
+
+  it('takes the best pod behind a controller or Service', async () => {
+    client.put('pods', aPod({ name: 'web-0', labels: { app: 'web' } })); // has no node yet
+    client.put('pods', aPod({ name: 'web-2', labels: { app: 'web' }, nodeName: 'n1', ready: false }));
+    client.put('replicationcontrollers', anRc({ name: 'web' }));
+    client.put('services', aService({ name: 'web' }));
+    await troupe(client, 'exec rc/web -- true', { streams });
+    await troupe(client, 'exec svc/web -- true', { streams });
+    assert.deepEqual(
+      asked.map(({ pod }) => pod),
+      ['web-1', 'web-1'],
+    );
+  });
+
+  it('takes the container of the annotation, or says which it takes', async () => {
+    const containers = [aContainer({ name: 'main' }), aContainer({ name: 'side' })];
+    client.put('pods', aPod({ name: 'two', nodeName: 'n1', spec: { containers } }));
+    const annotations = { 'kubectl.kubernetes.io/default-container': 'side' };
+    client.put('pods', aPod({ name: 'named', nodeName: 'n1', annotations, spec: { containers } }));
+    const first = await troupe(client, 'exec two -- true', { streams });
+    assert.match(first.err, /two has the containers main, side; taking main \(-c takes another\)/);
+    assert.equal((await troupe(client, 'exec named -- true', { streams })).err, 'err\n');
+    assert.deepEqual(
+      asked.map(({ container }) => container),
+      ['main', 'side'],
+    );
+    assert.match(
+      (await troupe(client, 'exec two -c odd -- true', { streams })).err,
+      /has no container "odd"; it has main, side/,
+    );
+  });
+
+  it('attaches, and lets go without an exit code where the container runs on', async () => {
+    exitCode = undefined;
+    const said = await troupe(client, 'attach -t web-1', { streams });
+    assert.equal(said.code, 0);
+    assert.match(said.err, /warning: -t: container main has no terminal/);
+    assert.deepEqual(asked[0]?.stdin, false);
+  });
+
+  for (const line of [
+    'exec',
+    'exec web-1',
+    'exec web-1 --',
+    'attach',
+    'port-forward web-1',
+    'port-forward web-1 x:80',
+    'cp a',
+    'cp a b',
+    'cp p:/a q:/b',
+  ]) {
+    it(`refuses "${line}"`, async () => {
+      assert.equal((await troupe(client, line, { streams })).code, 2);
+    });
+  }
+
+  it('leads connections to the pod, one stream each, and goes on after one has failed', async () => {
+    const echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+    let fail = true;
+    const seen: (readonly [string, number])[] = [];
+    streams = {
+      ...streams,
+      connect(target, port) {
+        seen.push([target.pod, port]);
+        const socket = connect({ port: (echo.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+        const broken = fail;
+        return {
+          data: (async function* () {
+            if (broken) throw new Error('the node is away');
+            yield* socket as AsyncIterable<Uint8Array>;
+          })(),
+          write: async (data) => void socket.write(data),
+          end: () => socket.end(),
+        };
+      },
+    };
+    const running = start(client, 'port-forward web-1 :8080', { streams });
+    await until(() => running.out().includes('-> 8080'), { what: 'it listens' });
+    const local = Number(/127\.0\.0\.1:(\d+) -> 8080/.exec(running.out())?.[1]);
+    const ask = (text: string): Promise<string> =>
+      new Promise((resolve) => {
+        let got = '';
+        const socket = connect({ port: local, host: '127.0.0.1', allowHalfOpen: true });
+        socket.on('data', (data) => (got += data.toString()));
+        socket.on('error', () => undefined);
+        socket.once('close', () => {
+          resolve(got);
+        });
+        socket.end(text);
+      });
+    assert.equal(await ask('lost'), '');
+    assert.match(running.err(), /warning: a connection to port 8080 failed: the node is away/);
+    fail = false;
+    assert.equal(await ask('hello'), 'hello');
+    assert.deepEqual(seen.at(-1), ['web-1', 8080]);
+    running.interrupt();
+    assert.equal((await running.said).code, 0);
+    echo.close();
+  });
+
+  describe('ports', () => {
+    const pairs = [
+      ['80', { local: 80, remote: 80 }],
+      ['8080:80', { local: 8080, remote: 80 }],
+      [':80', { local: 0, remote: 80 }],
+      [':http', { local: 0, remote: 'http' }],
+      ['8080:web-ui', { local: 8080, remote: 'web-ui' }],
+    ] as const;
+    for (const [text, want] of pairs) it(`reads ${text}`, () => assert.deepEqual(parsePortPair(text), want));
+    for (const text of ['', '0', '70000', 'http', 'a:80', '1:2:3', '80:', '8080:-'])
+      it(`refuses "${text}"`, () => assert.throws(() => parsePortPair(text), { name: 'UsageError' }));
+
+    const pod: Pod = aPod({ name: 'p', ports: [{ name: 'http', containerPort: 8000, protocol: 'TCP' }] });
+    it('finds the port of a pod by name, and that of a Service by either', () => {
+      assert.equal(podPort('http', pod, undefined), 8000);
+      assert.equal(podPort(9, pod, undefined), 9);
+      const service = aService({
+        name: 's',
+        ports: [
+          { port: 80, name: 'front', targetPort: 'http' },
+          { port: 81, targetPort: 7 },
+        ],
+      });
+      assert.deepEqual(
+        [podPort(80, pod, service), podPort('front', pod, service), podPort(81, pod, service)],
+        [8000, 8000, 7],
+      );
+      assert.throws(() => podPort(82, pod, service), /service\/s has no port 82; it has 80 \(front\), 81/);
+      assert.throws(() => podPort('odd', pod, undefined), /pod\/p has no port named "odd"/);
+    });
+  });
+});
