@@ -62,7 +62,7 @@ export function newDisks(dataDir: string): Disks {
   }
 
   async function mountImage(path: string): Promise<void> {
-    if (await isMounted(path)) return;
+    if (isMounted(path)) return;
     await mkdir(path).catch(unless('EEXIST'));
     await mount(path, { type: 'auto', source: imageOf(path), options: ['loop'], timeoutMs: makeMs });
   }

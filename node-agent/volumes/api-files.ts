@@ -6,7 +6,7 @@ import { VolumeError, type VolumeDriver, type VolumeRequest } from './driver.ts'
 import { writeTree } from './file-tree.ts';
 import { isMounted, mountMemory } from './mounts.ts';
 import { projectedFiles, type Projection } from './projection.ts';
-import { removeTree } from './removal.ts';
+import { removeOwnFiles } from './removal.ts';
 
 /**
  * Volumes filled with what the API holds, and kept as it is there: all files of a volume change at one moment. Containers can only read
@@ -19,7 +19,7 @@ export const apiFileDrivers: readonly VolumeDriver[] = ['configMap', 'secret', '
       const { volume, folder, pod } = request;
       const files = await projectedFiles(pod, volume, request.config); // first: what is missing leaves nothing behind
       await mkdir(folder, { recursive: true });
-      if (isSecret(volume) && !(await isMounted(folder))) await mountMemory(folder, 0o755, memoryBytes);
+      if (isSecret(volume) && !isMounted(folder)) await mountMemory(folder, 0o755, memoryBytes);
       const { fsGroup } = pod.spec.securityContext;
       if (fsGroup !== undefined) await chown(folder, 0, fsGroup);
       await chmod(folder, 0o755);
@@ -27,12 +27,12 @@ export const apiFileDrivers: readonly VolumeDriver[] = ['configMap', 'secret', '
       return { path: folder, readOnly: true };
     },
     async isInPlace({ folder, volume }) {
-      return existsSync(join(folder, '..data')) && (!isSecret(volume) || (await isMounted(folder)));
+      return existsSync(join(folder, '..data')) && (!isSecret(volume) || isMounted(folder));
     },
     async update(request) {
       return write(request, await projectedFiles(request.pod, request.volume, request.config));
     },
-    release: ({ folder }) => removeTree(folder),
+    release: ({ folder }) => removeOwnFiles(folder), // containers can only read them
   }),
 );
 

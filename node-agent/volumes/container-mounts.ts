@@ -89,7 +89,7 @@ async function mountSubPath(made: PreparedVolume, subPath: string, target: strin
 /** Mounts spread only from a shared mount. In the pod's own folder we see to it; the machine's tree is its operator's. */
 async function share(source: string, folder: string): Promise<void> {
   if (isWithin(source, folder)) return shareMount(source);
-  const mounts = (await mountTable()).filter(({ path }) => isWithin(source, path));
+  const mounts = mountTable().filter(({ path }) => isWithin(source, path));
   const holder = mounts.toSorted((a, b) => b.path.length - a.path.length)[0];
   if (holder === undefined || holder.shared) return;
   throw new VolumeError(

@@ -18,7 +18,7 @@ export const emptyDirDriver: VolumeDriver = {
       throw new VolumeError(`volume "${volume.name}": this node has no medium ${medium} for an emptyDir`);
     await mkdir(folder, { recursive: true });
     const { sizeLimit } = volume.emptyDir ?? {};
-    if (isInMemory(volume) && !(await isMounted(folder)))
+    if (isInMemory(volume) && !isMounted(folder))
       await mountMemory(
         folder,
         0o777,

@@ -25,13 +25,13 @@ export function newNfsDriver({ mountMs = defaultMountMs }: { readonly mountMs?: 
     kind: 'nfs',
     async prepare({ volume, folder, signal }) {
       const { server = '', path = '', readOnly = false } = volume.nfs ?? {};
-      if (!(await isMounted(folder))) {
+      if (!isMounted(folder)) {
         await mkdir(folder, { recursive: true });
         await mountNfs({ about: `volume "${volume.name}"`, server, path, readOnly, folder, signal, mountMs });
       }
       return { path: folder, readOnly };
     },
-    isInPlace: ({ folder }) => isMounted(folder),
+    isInPlace: async ({ folder }) => isMounted(folder),
     release: ({ folder }) => removeTree(folder),
   };
 }

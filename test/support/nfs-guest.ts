@@ -37,7 +37,7 @@ const storage = (mountMs = 30_000) => {
 };
 const folderOf = (pod: Pod): string => join(dataDir, 'pods', pod.metadata.uid, 'volumes/files');
 const mounted = async (pod: Pod): Promise<number> =>
-  (await mountsAt(folderOf(pod))).filter(({ type }) => type.startsWith('nfs')).length;
+  mountsAt(folderOf(pod)).filter(({ type }) => type.startsWith('nfs')).length;
 const signal = new AbortController().signal;
 const seconds = async (work: () => Promise<unknown>): Promise<number> => {
   const from = systemClock.monotonic();
