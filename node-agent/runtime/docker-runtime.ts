@@ -463,7 +463,8 @@ const statusOf = (error: unknown): number | undefined => {
 /** The engine's own sentence, without the wrapping of the HTTP client. */
 function textOf(error: unknown): string {
   const json = (error as { json?: { message?: unknown } } | undefined)?.json;
-  return typeof json?.message === 'string' ? json.message : messageOf(error);
+  if (typeof json?.message === 'string') return json.message;
+  return messageOf(error).replace(/^\(HTTP code \d+\) .*? - /, ''); // the library's own guess at what the code means
 }
 
 function runtimeError(error: unknown, code: RuntimeError['code'], what?: string): RuntimeError {
