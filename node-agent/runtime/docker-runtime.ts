@@ -10,6 +10,7 @@ import { pullName } from '../images/reference.ts';
 import { createOptions, logFiles, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
 import { dockerStreams } from './docker-streams.ts';
 import { lateHostnameRuntime } from './late-hostname.ts';
+import { statusOf, textOf } from './engine-error.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
 import {
@@ -453,18 +454,6 @@ const textIn = (found: Readonly<Record<string, unknown>>, name: string, otherwis
 function timeOf(text: string): number | undefined {
   const ms = Date.parse(text);
   return Number.isNaN(ms) || ms <= 0 ? undefined : ms;
-}
-
-const statusOf = (error: unknown): number | undefined => {
-  const status = (error as { statusCode?: unknown } | undefined)?.statusCode;
-  return typeof status === 'number' ? status : undefined;
-};
-
-/** The engine's own sentence, without the wrapping of the HTTP client. */
-function textOf(error: unknown): string {
-  const json = (error as { json?: { message?: unknown } } | undefined)?.json;
-  if (typeof json?.message === 'string') return json.message;
-  return messageOf(error).replace(/^\(HTTP code \d+\) .*? - /, ''); // the library's own guess at what the code means
 }
 
 function runtimeError(error: unknown, code: RuntimeError['code'], what?: string): RuntimeError {

@@ -3,6 +3,7 @@ import { Readable, type Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
+import { statusOf, textOf } from './engine-error.ts';
 import { demultiplexed } from './log-frames.ts';
 import { RuntimeError } from './runtime.ts';
 import type { OutputPiece, RuntimeProcess, RuntimeStreams } from './streams.ts';
@@ -235,14 +236,14 @@ async function* readable(
 }
 
 function fileError(error: unknown, path: string, toError: ToError): RuntimeError {
-  const text = messageOf(error).replace(/^\(HTTP code \d+\) .*? - /, ''); // the library's own guess at what the code means
+  const text = textOf(error);
   if (/no such container/i.test(text)) return new RuntimeError('NotFound', 'the container is gone', { cause: error });
   if (/could not find the file|no such file or directory|not a directory/i.test(text)) {
     const what = /not a directory/i.test(text) ? 'is not a folder' : 'there is no such file or folder';
     return new RuntimeError('NoSuchFile', `${path}: ${what}`, { cause: error });
   }
   if (/read-?only/i.test(text)) return new RuntimeError('ReadOnly', `${path}: it can only be read`, { cause: error });
-  if (/tar|unexpected EOF|archive/i.test(text) && (error as { statusCode?: unknown }).statusCode !== undefined)
+  if (/tar|unexpected EOF|archive/i.test(text) && statusOf(error) !== undefined)
     return new RuntimeError('BadTar', `${path}: what came could not be unpacked: ${text}`, { cause: error });
   return toError(error, path);
 }
