@@ -128,7 +128,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
       await docker.getContainer(id).rename({ name });
       known.delete(id);
     } catch (error) {
-      if (/same name as the old/i.test(messageOf(error))) return;
+      if (/the same name as/i.test(messageOf(error))) return;
       const code = statusOf(error) === 404 ? 'NotFound' : statusOf(error) === 409 ? 'NameTaken' : 'Unavailable';
       throw runtimeError(error, code);
     }
