@@ -358,6 +358,7 @@ class RunningAgent implements Agent {
     if (type === 'die') this.#parts.warm.died(containerId);
     const worker = this.#workers.get(uidOf(name, labels) ?? '');
     if (worker === undefined) return;
+    if (type === 'start' && worker.version === undefined) return; // its own doing, as a rule: it looks itself, and lists tell the rest
     try {
       const found = type === 'destroy' ? undefined : await this.#options.runtime.inspect(containerId);
       const container = found === undefined ? undefined : podContainerOf(found);

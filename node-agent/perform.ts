@@ -7,7 +7,7 @@ import { environmentOf } from './config-reader.ts';
 import { containerSpec, sandboxSpec } from './container-spec.ts';
 import { ConfigMissing } from './environment.ts';
 import { pullImage } from './images/pull-image.ts';
-import { inspect } from './inspect-container.ts';
+import { fileFound, inspect } from './inspect-container.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import type { PortMapping } from './network/pod-network.ts';
 import { podReference, type AgentParts } from './parts.ts';
@@ -102,8 +102,7 @@ async function startSandbox(parts: AgentParts, memory: PodMemory, attempt: numbe
   await parts.storage.writeFiles(pod, podFiles(pod, ip ?? parts.node.hostIp, parts.dns));
   const id = await parts.runtime.create(sandboxSpec(pod, attempt, ip, node));
   const early = createEarly(parts, memory, { sandboxId: id, ip: ip ?? parts.node.hostIp });
-  await parts.runtime.start(id);
-  const sandbox = await inspect(parts, memory, id);
+  const sandbox = fileFound(memory, id, await parts.runtime.start(id));
   if (sandbox?.is.state === 'running' && !isOnHost(memory)) await attach(parts, memory, sandbox, false);
   await early;
   memory.setbacks.delete('');
@@ -193,8 +192,9 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
     telling.event(about, 'Normal', 'Pulled', `Container image "${container.image}" already present on machine`);
   }
   telling.event(about, 'Normal', 'Created', `Created container ${container.name}`);
+  let started: PodContainer | undefined;
   try {
-    await runtime.start(id);
+    started = fileFound(memory, id, await runtime.start(id));
   } catch (error) {
     if (!(error instanceof RuntimeError) || error.code !== 'CannotStart') throw error;
     telling.event(about, 'Warning', 'Failed', `Error: failed to start container "${container.name}": ${error.message}`);
@@ -203,7 +203,6 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   }
   memory.setbacks.delete(container.name);
   memory.images.delete(container.name);
-  const started = await inspect(parts, memory, id);
   if (attempt > 0) parts.metrics.restarts.add(1);
   telling.event(about, 'Normal', 'Started', `Started container ${container.name}`);
   if (started !== undefined) runPostStart(parts, memory, started, wake);

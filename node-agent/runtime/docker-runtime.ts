@@ -110,17 +110,18 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     }
   }
 
-  async function start(id: string): Promise<void> {
+  async function start(id: string): Promise<RuntimeContainer | undefined> {
     try {
       await docker.getContainer(id).start();
     } catch (error) {
-      if (statusOf(error) === 304) return;
-      throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'CannotStart');
+      // 304: it runs already
+      if (statusOf(error) !== 304) throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'CannotStart');
     }
     const container = await inspect(id);
     if (container?.image === infraImageName && container.labels[sandboxNetworkLabel] !== 'host') {
       await hasOwnNetwork(container.pid ?? 0, clock);
     }
+    return container;
   }
 
   async function rename(id: string, name: string): Promise<void> {

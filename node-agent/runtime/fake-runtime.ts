@@ -151,7 +151,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
     async start(id) {
       called('start');
       const entry = entryOf(id);
-      if (entry.container.state === 'running') return;
+      if (entry.container.state === 'running') return entry.container;
       const script = runtime.onStart?.(entry.spec);
       if (script !== undefined && 'error' in script) {
         entry.container = { ...entry.container, error: script.error, exitCode: 127 };
@@ -165,6 +165,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
           end(entry, script.exitCode);
         });
       }
+      return entry.container;
     },
     async rename(id, name) {
       called('rename');

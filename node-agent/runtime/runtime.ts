@@ -12,7 +12,8 @@ export interface ContainerRuntime extends RuntimeStreams {
   inspect(id: string): Promise<RuntimeContainer | undefined>;
   /** Creates without starting; the name is unique, and an existing container of that name is returned as it is. */
   create(spec: ContainerSpec): Promise<string>;
-  start(id: string): Promise<void>;
+  /** Resolves to what it is then; undefined where it is gone already. */
+  start(id: string): Promise<RuntimeContainer | undefined>;
   /** Gives it another name, at once and for all who look; again with the same name does nothing. `NameTaken`, `NotFound`. */
   rename(id: string, name: string): Promise<void>;
   /** SIGTERM (or the image's stop signal), then SIGKILL after `graceSeconds`. Resolves when it has ended. */

@@ -162,8 +162,7 @@ export class WarmPool {
     const ip = network.reserve(owner);
     const labels = { [label.kind]: 'warm', [label.warm]: owner, [label.ip]: ip };
     const id = await runtime.create({ ...warmSpec(image), name: warmName(owner), labels });
-    await runtime.start(id);
-    const is = await runtime.inspect(id);
+    const is = await runtime.start(id);
     if (is?.state !== 'running') throw new Error('the infra container ended at once');
     await this.#attach({ owner, ip, is }, adopted);
     this.#making = undefined;
