@@ -310,7 +310,9 @@ export class PodWorker implements StatusEntry {
         metrics.actionSeconds.record((clock.monotonic() - beganMs) / 1000, { type: action.type });
       }
     };
-    return ofVolumes.has(action.type) ? work() : steps.run(work);
+    // Of many pods at once one after another is up, rather than all of them at the end.
+    const turn = action.type === 'startSandbox' ? 'begins' : 'goesOn';
+    return ofVolumes.has(action.type) ? work() : steps.run(work, turn);
   }
 
   #failed(error: unknown): void {

@@ -27,6 +27,26 @@ describe('node-agent/limit', () => {
     assert.deepEqual(order, [0, 1, 2, 3, 4]);
     assert.equal(all.filter(({ status }) => status === 'rejected').length, 1);
   });
+
+  it('lets what goes on before what begins, and says when nothing is left', async () => {
+    const limit = new Limit(1);
+    const order: string[] = [];
+    const work = (name: string) => async (): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push(name);
+    };
+    const all = [
+      limit.run(work('first'), 'begins'),
+      limit.run(work('second'), 'begins'),
+      limit.run(work('start of first')),
+      limit.run(work('third'), 'begins'),
+      limit.run(work('stop')),
+    ];
+    await limit.whenIdle();
+    assert.deepEqual(order, ['first', 'start of first', 'stop', 'second', 'third']);
+    assert.equal(limit.running, 0);
+    await Promise.all([...all, limit.whenIdle()]);
+  });
 });
 
 describe('node-agent/log-frames', () => {
