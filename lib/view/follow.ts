@@ -121,6 +121,7 @@ class FollowedObject<R extends Resource> {
   #revision = -1;
   #isKnown = false;
   #listDue = true;
+  #lastError = '';
 
   constructor(resource: R, key: Key, options: FollowedOptions) {
     this.#resource = resource;
@@ -152,7 +153,7 @@ class FollowedObject<R extends Resource> {
     if (!this.#isKnown)
       throw new ApiError(
         'ServiceUnavailable',
-        `${this.#resource} "${this.#key}" could not be read within ${timeoutMs} ms`,
+        `${this.#resource} "${this.#key}" could not be read within ${timeoutMs} ms${this.#lastError}`,
       );
     return this.#value;
   }
@@ -189,6 +190,7 @@ class FollowedObject<R extends Resource> {
       } catch (error) {
         if (this.#signal.aborted) break;
         this.#listDue = true;
+        this.#lastError = `: ${messageOf(error)}`;
         if (failures === 0)
           log.debug(
             { resource: this.#resource, key: this.#key, error: messageOf(error) },

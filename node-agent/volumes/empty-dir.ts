@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { unitsOf } from '../../lib/api/quantity.ts';
 import type { Pod, Volume } from '../../lib/api/objects.ts';
+import { podLimits } from '../cgroups/group-limits.ts';
 import { VolumeError, type VolumeDriver } from './driver.ts';
 import { isMounted, mountMemory } from './mounts.ts';
 import { removeTree } from './removal.ts';
@@ -17,13 +18,7 @@ export const emptyDirDriver: VolumeDriver = {
     if (medium !== '' && medium !== 'Memory')
       throw new VolumeError(`volume "${volume.name}": this node has no medium ${medium} for an emptyDir`);
     await mkdir(folder, { recursive: true });
-    const { sizeLimit } = volume.emptyDir ?? {};
-    if (isInMemory(volume) && !isMounted(folder))
-      await mountMemory(
-        folder,
-        0o777,
-        sizeLimit === undefined || unitsOf(sizeLimit) === 0 ? undefined : unitsOf(sizeLimit),
-      );
+    if (isInMemory(volume) && !isMounted(folder)) await mountMemory(folder, 0o777, memorySize(pod, volume));
     await openTo(folder, pod);
     return { path: folder };
   },
@@ -35,6 +30,14 @@ export const emptyDirDriver: VolumeDriver = {
 };
 
 const isInMemory = (volume: Volume): boolean => volume.emptyDir?.medium === 'Memory';
+
+/** Never more than the pod's containers may have together: a full disk is a better answer than a killed process. */
+export function memorySize(pod: Pod, { emptyDir }: Volume): number | undefined {
+  const limits = [podLimits(pod, 0).memoryBytes, unitsOf(emptyDir?.sizeLimit ?? 0)].filter(
+    (limit): limit is number => limit !== undefined && limit > 0, // a sizeLimit of 0 is none
+  );
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
 
 /** With fsGroup, that group owns what is made there. */
 async function openTo(path: string, pod: Pod): Promise<void> {

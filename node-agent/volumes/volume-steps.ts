@@ -10,9 +10,11 @@ export async function prepareVolumes(parts: AgentParts, memory: PodMemory): Prom
   const { pod } = memory;
   parts.followed.follow(pod);
   memory.volumesStale = false;
+  const signal = endOf(parts, memory);
   try {
-    await parts.storage.prepare(pod, readerFor(parts, memory), endOf(parts, memory));
+    await parts.storage.prepare(pod, readerFor(parts, memory), signal);
   } catch (error) {
+    if (signal.aborted) return true; // it was given up, which says nothing about the volume
     if (!isTold(error)) throw error;
     parts.telling.event(podReference(pod), 'Warning', 'FailedMount', error.message);
     memory.failed('', { reason: 'ContainerCreating', message: error.message, atMs: parts.clock.now() });

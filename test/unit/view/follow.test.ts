@@ -168,7 +168,7 @@ describe('view/follow', () => {
     world.reader.goAway(true);
     const { following, heard } = follow('secrets', 's');
     const read = following.read(1_000);
-    const failed = assert.rejects(read, /could not be read within 1000 ms/);
+    const failed = assert.rejects(read, /could not be read within 1000 ms: the API cannot be reached/);
     await world.clock.advance(1_500);
     await failed;
     world.reader.goAway(false);
