@@ -56,13 +56,7 @@ describe(`eviction by real figures${why === undefined ? '' : ` (skipped: ${why})
   afterEach(async () => {
     if (why !== undefined) return;
     thresholds.length = 0;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
-    assert.deepEqual(await node.runtime.list(), []);
+    await node.empty();
     await until(() => Object.values(watch.short()).every((message) => message === undefined), {
       what: 'nothing is short any more',
       timeoutMs: 20_000,

@@ -5,6 +5,7 @@ import type { Pod } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { run, TestCluster } from '../support/cluster.ts';
 import { until } from '../support/until.ts';
+import { allParts } from '../support/parts.ts';
 
 /**
  * The story of the README on real parts: a cluster started as a user starts it, the Guestbook applied as a user applies
@@ -67,17 +68,7 @@ describe('e2e/guestbook', function () {
     assert.match(cluster.output, /is up/);
     const status = await run(process.execPath, ['bin/troupe.js', 'status', '--data', cluster.dataDir]);
     assert.equal(status.code, 0, status.stdout);
-    for (const part of [
-      'nats',
-      'apiserver',
-      'scheduler',
-      'replication-controller',
-      'endpoints-controller',
-      'node-controller',
-      'dns',
-      'proxy',
-      'node-agent',
-    ]) {
+    for (const part of allParts) {
       assert.match(status.stdout, new RegExp(`^${part} +ready`, 'm'));
     }
   });
@@ -212,19 +203,7 @@ describe('e2e/guestbook', function () {
 
   it('ends in the same state when any part is killed', async () => {
     const before = await readyFrontends();
-    for (const part of [
-      'apiserver',
-      'scheduler',
-      'replication-controller',
-      'endpoints-controller',
-      'node-controller',
-      'garbage-collector',
-      'persistent-volume-controller',
-      'dns',
-      'proxy',
-      'node-agent',
-      'nats',
-    ]) {
+    for (const part of allParts) {
       const { pid } = cluster.part(part);
       cluster.kill(part);
       await until(() => cluster.part(part).pid !== pid && cluster.part(part).state === 'ready', {

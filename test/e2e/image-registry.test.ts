@@ -7,7 +7,6 @@ import { ImageKeeper } from '../../node-agent/images/image-keeper.ts';
 import { importBusybox, whyNoDocker } from '../support/docker-engine.ts';
 import { ImageRegistry, whyNoRegistry } from '../support/image-registry.ts';
 import { RealNode } from '../support/real-node.ts';
-import { until } from '../support/until.ts';
 
 const why = whyNoDocker() ?? whyNoRegistry();
 describe(`images from a real registry${why === undefined ? '' : ` (skipped: ${why})`}`, function () {
@@ -42,12 +41,7 @@ describe(`images from a real registry${why === undefined ? '' : ` (skipped: ${wh
   });
   afterEach(async () => {
     if (why !== undefined) return;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
+    await node.empty();
   });
 
   /** Hours later, as far as the age of images goes. */

@@ -19,13 +19,7 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
   after(() => node?.stop());
   afterEach(async () => {
     if (why !== undefined) return;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 1 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
-    assert.deepEqual(await node.runtime.list(), []);
+    await node.empty(1);
     assert.deepEqual(node.leftovers(), { routes: '', mounts: [] });
   });
 

@@ -20,12 +20,7 @@ describe(`resources on a real engine${why === undefined ? '' : ` (skipped: ${why
   });
   afterEach(async () => {
     if (why !== undefined) return;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
+    await node.empty();
     for (const root of rootsOf(node)) assert.deepEqual(podsIn(root), [], 'no group is left');
   });
 

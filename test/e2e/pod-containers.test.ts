@@ -42,13 +42,7 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
   });
   afterEach(async () => {
     if (why !== undefined) return;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
-    assert.deepEqual(await node.runtime.list(), []);
+    await node.empty();
     assert.deepEqual(node.leftovers(), { routes: '', mounts: [] });
     rmSync(join(folder, 'log'), { force: true });
   });

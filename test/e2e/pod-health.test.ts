@@ -30,12 +30,7 @@ describe(`the health of pods on a real engine${why === undefined ? '' : ` (skipp
   afterEach(async () => {
     if (why !== undefined) return;
     for (const server of servers.splice(0)) server.kill('SIGKILL');
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
+    await node.empty();
   });
 
   const main = ({ status }: Pod): ContainerStatus | undefined =>

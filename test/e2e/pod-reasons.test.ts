@@ -3,7 +3,6 @@ import type { ContainerStatus, Pod, PodStatus } from '../../lib/api/objects.ts';
 import { conditionOf } from '../../lib/api/pods.ts';
 import { whyNoDocker } from '../support/docker-engine.ts';
 import { RealNode } from '../support/real-node.ts';
-import { until } from '../support/until.ts';
 
 const image = 'troupe-test/busybox:1';
 const sh = (script: string): readonly string[] => ['sh', '-c', script];
@@ -21,13 +20,7 @@ describe(`the reasons of pods on a real engine${why === undefined ? '' : ` (skip
   after(() => node?.stop());
   afterEach(async () => {
     if (why !== undefined) return;
-    for (const pod of (await node.client.list('pods')).items) {
-      await node.client
-        .delete('pods', `default/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-        .catch(() => undefined);
-    }
-    await until(() => node.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
-    assert.deepEqual(await node.runtime.list(), []);
+    await node.empty();
   });
 
   const main = ({ status }: Pod): ContainerStatus | undefined =>

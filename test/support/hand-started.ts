@@ -7,6 +7,7 @@ import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { freePort, run } from './cluster.ts';
 import { until } from './until.ts';
+import { controlPlane } from './parts.ts';
 
 /** Each command of the block in docs/operations.md that tells how to start every part by itself, by the part's name. */
 export function documentedCommands(): ReadonlyMap<string, string> {
@@ -23,18 +24,6 @@ export interface HandStartedOptions {
   /** More flags for a part. */
   readonly flags?: Readonly<Record<string, readonly string[]>>;
 }
-
-const controlPlane = [
-  'nats',
-  'apiserver',
-  'scheduler',
-  'replication-controller',
-  'endpoints-controller',
-  'node-controller',
-  'garbage-collector',
-  'persistent-volume-controller',
-  'dns',
-];
 
 /**
  * A cluster without a supervisor: the very commands of docs/operations.md, with ports and folders of its own.

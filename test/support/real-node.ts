@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -191,6 +192,16 @@ export class RealNode {
       timeoutMs,
       everyMs: 5,
     });
+  }
+
+  /** Ends all pods; resolves when no container of theirs is left. */
+  async empty(graceSeconds = 0): Promise<void> {
+    for (const pod of (await this.client.list('pods')).items) {
+      const key = `default/${pod.metadata.name}`;
+      await this.client.delete('pods', key, { gracePeriodSeconds: graceSeconds }).catch(() => undefined);
+    }
+    await until(() => this.agent.podCount === 0, { what: 'all pods are gone', timeoutMs: 30_000 });
+    assert.deepEqual(await this.runtime.list(), []);
   }
 
   /** Runs a command in a pod's container; its output. */
