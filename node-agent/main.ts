@@ -161,6 +161,7 @@ runService('node-agent', agentOptions, async (context) => {
     const { metrics } = startStats({
       ...{ cluster, node: nodeName, bus, clock, signal, pods: () => agent.pods() },
       intervalMs: config.statsInterval * 1000,
+      dataDir: data,
       podLabels: config.metricLabels,
     });
     telemetry.expose(metrics);

@@ -33,7 +33,17 @@ export interface MachineStats {
   readonly memory?: { readonly totalBytes: number; readonly availableBytes: number; readonly workingSetBytes: number };
   /** The devices of the machine itself, together. */
   readonly network?: NetworkStats;
+  /** Of the agent's folder, where pods' files are. */
+  readonly filesystem?: FilesystemStats;
   readonly history?: StatsHistory;
+}
+
+export interface FilesystemStats {
+  readonly path: string;
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+  readonly files: number;
+  readonly freeFiles: number;
 }
 
 export interface PodStats {

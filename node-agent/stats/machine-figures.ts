@@ -20,6 +20,16 @@ export interface MachineMemory {
   readonly workingSetBytes: number;
 }
 
+/** The file system of the agent's folder, where pods' files are. */
+export interface FilesystemFigures {
+  readonly path: string;
+  readonly totalBytes: number;
+  /** What a program that is not root can still write. */
+  readonly availableBytes: number;
+  readonly files: number;
+  readonly freeFiles: number;
+}
+
 /** Each device of a `/proc/<pid>/net/dev`. */
 export function networkIn(text: string): ReadonlyMap<string, NetworkFigures> {
   const devices = new Map<string, NetworkFigures>();

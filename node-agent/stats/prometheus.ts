@@ -193,11 +193,35 @@ const ofNetwork: readonly Family<DeviceFigures>[] = [
   },
 ];
 
+const ofDisk: readonly Family<NonNullable<MachineRecord['reading']['filesystem']>>[] = [
+  {
+    name: 'node_filesystem_size_bytes',
+    type: 'gauge',
+    help: "Size of the disk where pods' files are",
+    value: (of) => of.totalBytes,
+  },
+  {
+    name: 'node_filesystem_avail_bytes',
+    type: 'gauge',
+    help: 'What can still be written on it',
+    value: (of) => of.availableBytes,
+  },
+  { name: 'node_filesystem_files', type: 'gauge', help: 'Files that it can hold', value: (of) => of.files },
+  { name: 'node_filesystem_files_free', type: 'gauge', help: 'Files it has room for', value: (of) => of.freeFiles },
+];
+
 function machineFamilies(out: string[], node: string, machine: MachineRecord): void {
   for (const family of ofMachine) {
     const value = family.value(machine);
     if (value !== undefined) out.push(...head(family), line(family.name, labelsText([['node', node]]), value));
   }
+  const { filesystem } = machine.reading;
+  if (filesystem === undefined) return;
+  const labels = labelsText([
+    ['node', node],
+    ['path', filesystem.path],
+  ]);
+  for (const family of ofDisk) out.push(...head(family), line(family.name, labels, family.value(filesystem) ?? NaN));
 }
 
 function containerFamilies(out: string[], node: string, pods: readonly PodRecord[]): void {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
 import { cgroupMounts, foldersOf, type CgroupFolders, type CgroupMounts } from './cgroups.ts';
 import {
   cpuV1,
@@ -19,6 +19,7 @@ import {
   machineMemory,
   networkIn,
   networkSum,
+  type FilesystemFigures,
   type MachineMemory,
   type NetworkFigures,
 } from './machine-figures.ts';
@@ -33,6 +34,7 @@ export interface MachineReading {
   readonly cpu?: CpuFigures;
   readonly memory?: MachineMemory;
   readonly network?: NetworkFigures;
+  readonly filesystem?: FilesystemFigures;
 }
 
 /**
@@ -49,8 +51,8 @@ export interface Kernel {
   machine(): MachineReading;
 }
 
-/** The kernel of this machine; `root` is where its file systems are, `/` but for tests. */
-export function newKernel(root = '/'): Kernel {
+/** The kernel of this machine; `folder` is on the disk that is looked at. `root` is where its file systems are, `/` but for tests. */
+export function newKernel(folder?: string, root = '/'): Kernel {
   const text = newReader();
   const proc = (path: string): string | undefined => text(`${root}proc/${path}`);
   let known: CgroupMounts | undefined;
@@ -92,9 +94,19 @@ export function newKernel(root = '/'): Kernel {
         cpu: machineCpu(proc('stat') ?? ''),
         memory: machineMemory(proc('meminfo') ?? ''),
         network: networkSum(devices.map(([, figures]) => figures)),
+        filesystem: folder === undefined ? undefined : filesystemOf(folder),
       });
     },
   };
+}
+
+function filesystemOf(path: string): FilesystemFigures | undefined {
+  try {
+    const { bsize, blocks, bavail, files, ffree } = statfsSync(path);
+    return { path, totalBytes: blocks * bsize, availableBytes: bavail * bsize, files, freeFiles: ffree };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads small files of the kernel: into one buffer, without asking for their size first, which they do not know. */

@@ -16,6 +16,8 @@ export interface StatsOptions {
   readonly intervalMs: number;
   /** Labels of pods that become a metric. */
   readonly podLabels: readonly string[];
+  /** A folder on the disk that the node's figures tell of. */
+  readonly dataDir?: string;
   readonly kernel?: Kernel;
 }
 
@@ -32,7 +34,7 @@ const freshMs = 1_000;
 /** Measures all that runs on this node from now on, and answers for it on the bus. */
 export function startStats(options: StatsOptions): NodeMeter {
   const { cluster, node, bus, clock, signal, podLabels } = options;
-  const { pods, intervalMs, kernel = newKernel() } = options;
+  const { pods, intervalMs, kernel = newKernel(options.dataDir) } = options;
   const sampler = startSampler({ kernel, pods, clock, signal, intervalMs });
   const stats = async (question: StatsQuestion): Promise<NodeStats> =>
     summary(node, await sampler.samples(question.maxAgeMs ?? freshMs), question, clock);

@@ -82,6 +82,7 @@ class World implements Kernel {
     return {
       cpu: { usageNanos: this.clock.monotonic() * 1e6 },
       memory: { totalBytes: 10, availableBytes: 4, workingSetBytes: 6 },
+      filesystem: { path: '/data', totalBytes: 100, availableBytes: 40, files: 9, freeFiles: 3 },
     };
   }
 }
@@ -249,6 +250,7 @@ describe('node-agent/stats/prometheus', () => {
       `container_memory_working_set_bytes{${labels},container="main",id="web-0"} 4096`,
       `container_network_receive_bytes_total{${labels},interface="eth0"} 100`,
       `node_memory_working_set_bytes{node="n1"} 6`,
+      `node_filesystem_avail_bytes{node="n1",path="/data"} 40`,
       `kube_pod_labels{${labels},uid="${sight?.uid}",label_app="we\\"b",label_a_b_c="x\\ny"} 1`,
     ])
       assert.ok(text.split('\n').includes(wanted), `${wanted}\nis not in\n${text}`);
