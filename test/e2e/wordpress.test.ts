@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import Docker from 'dockerode';
 import { isReady } from '../../lib/api/pods.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
@@ -85,8 +86,7 @@ describe('e2e/wordpress', function () {
   it('keeps its data when the database is killed', async () => {
     const pod = await untilReady('database');
     const id = pod.status.containerStatuses?.[0]?.containerID?.replace('docker://', '') ?? '';
-    const killed = await run('docker', ['-H', `unix://${cluster.dockerSocket}`, 'kill', '--signal', 'KILL', id]);
-    assert.equal(killed.code, 0, killed.stderr);
+    await new Docker({ socketPath: cluster.dockerSocket }).getContainer(id).kill({ signal: 'SIGKILL' });
     await untilReady('database', ({ status }) => (status.containerStatuses?.[0]?.restartCount ?? 0) === 0);
     await untilShown();
   });
