@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/base/clock.ts';
 import { ApiError } from '../../lib/base/errors.ts';
 import type { PodContainer } from '../labels.ts';
 import type { ContainerRuntime, LogOptions } from '../runtime/runtime.ts';
-import { livesOf, type StreamPod } from './target.ts';
+import { livesOf, waitingFor, type StreamPod } from './target.ts';
 
 /** The output of a container, as far as the engine keeps it. */
 export function openLogs(
@@ -71,7 +71,10 @@ function lifeOf(pod: StreamPod, request: LogsRequest): PodContainer {
   const lives = livesOf(pod, request);
   if (request.previous !== true) {
     if (lives[0] !== undefined) return lives[0];
-    throw new ApiError('BadRequest', `container "${name}" in pod "${pod.pod.metadata.name}" is waiting to start`);
+    throw new ApiError(
+      'BadRequest',
+      `container "${name}" of pod "${pod.key}" has not started yet${waitingFor(pod, name)}`,
+    );
   }
   // While it waits to be started again, the life that ended last is the one before the next.
   const { containerStatuses = [], initContainerStatuses = [] } = pod.pod.status;
@@ -81,6 +84,6 @@ function lifeOf(pod: StreamPod, request: LogsRequest): PodContainer {
   if (found !== undefined) return found;
   throw new ApiError(
     'BadRequest',
-    `previous terminated container "${name}" in pod "${pod.pod.metadata.name}" not found: it has not been restarted, or its last run was cleared away`,
+    `there is no run of container "${name}" of pod "${pod.key}" before this one: it has not been restarted, or its last run was cleared away`,
   );
 }

@@ -32,7 +32,7 @@ export function runningContainer(found: StreamPod, target: StreamTarget): PodCon
   const [newest] = livesOf(found, target);
   if (newest?.is.state === 'running') return newest;
   const what = `container "${name}" of pod "${found.key}"`;
-  if (newest === undefined) throw new ApiError('BadRequest', `${what} has not started yet`);
+  if (newest === undefined) throw new ApiError('BadRequest', `${what} has not started yet${waitingFor(found, name)}`);
   throw new ApiError('BadRequest', `${what} does not run: it ended with exit code ${newest.is.exitCode ?? -1}`);
 }
 
@@ -41,5 +41,17 @@ export function anyContainer(found: StreamPod, target: StreamTarget): PodContain
   const [newest] = livesOf(found, target);
   if (newest !== undefined) return newest;
   const name = containerNameIn(found.pod, target.container);
-  throw new ApiError('BadRequest', `container "${name}" of pod "${found.key}" has not started yet`);
+  throw new ApiError(
+    'BadRequest',
+    `container "${name}" of pod "${found.key}" has not started yet${waitingFor(found, name)}`,
+  );
+}
+
+/** Why a container has not started, in brackets; empty where nothing is known of it. */
+export function waitingFor({ pod }: Pick<StreamPod, 'pod'>, container: string): string {
+  const { containerStatuses = [], initContainerStatuses = [] } = pod.status;
+  const waiting = [...containerStatuses, ...initContainerStatuses].find(({ name }) => name === container)?.state
+    ?.waiting;
+  const words = [waiting?.reason, waiting?.message].filter((part) => part !== undefined && part !== '').join(': ');
+  return words === '' ? '' : ` (${words})`;
 }

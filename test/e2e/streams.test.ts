@@ -229,8 +229,14 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
     });
     assert.match((await troupe(['port-forward', 'svc/front', '1:77'])).err, /has no port 77; it has 8080 \(main\)/);
     assert.match((await troupe(['port-forward', 'svc/front', `${ports[0]}:8080`])).err, /the port is taken/);
+    cluster.kill('apiserver');
+    await until(async () => (await get(ports[1]).catch(() => '')) === 'second\n', {
+      what: () => `the apiserver to be back, and the way with it: ${text}`,
+      timeoutMs: 30_000,
+    });
     child.kill('SIGINT');
     await until(() => child.exitCode !== null, { what: 'troupe ends' });
+    await until(() => client.get('pods', 'default/web').catch(() => undefined), { what: 'the API', timeoutMs: 30_000 });
   });
 
   describe('troupe logs', () => {

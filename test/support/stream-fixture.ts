@@ -18,8 +18,10 @@ interface Wish {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostNetwork?: boolean;
   readonly stdin?: boolean;
-  /** Without: it has no node yet. */
+  /** The empty name: it has no node yet. */
   readonly node?: string;
+  readonly started?: boolean;
+  readonly status?: Partial<Pod['status']>;
 }
 
 /** The way into pods in one process: our client, the gRPC door, a bus, the agent's part, and an engine in memory. */
@@ -86,8 +88,15 @@ export class StreamFixture {
 
   /** A pod in the API, and its containers running in the engine. */
   async pod(name: string, wish: Wish = {}): Promise<Pod> {
-    const { containers = ['main'], annotations = {}, hostNetwork = false, stdin = false, node = 'n1' } = wish;
-    const pod = await this.client.create('pods', {
+    const {
+      containers = ['main'],
+      annotations = {},
+      hostNetwork = false,
+      stdin = false,
+      node = 'n1',
+      started = true,
+    } = wish;
+    const made = await this.client.create('pods', {
       metadata: { name, namespace: 'default', annotations },
       spec: {
         containers: containers.map((each) => ({ name: each, image: 'example/app:1', stdin })),
@@ -95,8 +104,9 @@ export class StreamFixture {
         ...(node === '' ? {} : { nodeName: node }),
       },
     });
+    const pod = { ...made, status: { ...made.status, ...wish.status } };
     this.#pods.push(pod);
-    for (const container of ['', ...containers]) await this.run(pod, container, 0);
+    if (started) for (const container of ['', ...containers]) await this.run(pod, container, 0);
     return pod;
   }
 

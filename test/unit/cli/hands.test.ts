@@ -53,6 +53,20 @@ describe('cli: hands inside', () => {
     };
   });
 
+  let release: () => void;
+  /** The same process, which begins to print when it is let go. */
+  function held(exec: PodStreams['exec']): PodStreams['exec'] {
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    return (...parts) => {
+      const process = exec(...parts);
+      const output = (async function* () {
+        await gate;
+        yield* process.output;
+      })();
+      return { ...process, output, exitCode: 0 };
+    };
+  }
+
   it('runs a command, shows its output and ends with its exit code', async () => {
     exitCode = 7;
     const said = await troupe(client, 'exec web-1 -c main -- ls -l --all', { streams });
@@ -63,9 +77,21 @@ describe('cli: hands inside', () => {
   });
 
   it('gives it input and a terminal', async () => {
-    const options = { streams, stdin: 'typed', isTerminal: true, size: { columns: 80, rows: 24 } };
-    assert.equal((await troupe(client, 'exec -it web-1 -- sh', options)).code, 0);
-    assert.deepEqual([typed, sizes, asked[0]?.tty], ['typed.', [{ columns: 80, rows: 24 }], true]);
+    const resized = new Set<() => void>();
+    let columns = 80;
+    const size = () => ({ columns, rows: 24 });
+    streams = { ...streams, exec: held(streams.exec) };
+    const running = start(client, 'exec -it web-1 -- sh', { streams, stdin: 'typed', isTerminal: true, size, resized });
+    await until(() => resized.size === 1, { what: 'the terminal is watched' });
+    columns = 100;
+    for (const tell of resized) tell();
+    release();
+    assert.equal((await running.said).code, 0);
+    assert.deepEqual([typed, asked[0]?.tty, resized.size], ['typed.', true, 0]);
+    assert.deepEqual(sizes, [
+      { columns: 80, rows: 24 },
+      { columns: 100, rows: 24 },
+    ]);
   });
 
   it('gives no terminal where there is none', async () => {

@@ -335,6 +335,9 @@ Events:
       assert.deepEqual(await complete('get', '-n', 'shop', 'pods', 'w'), ['web-2']);
       assert.deepEqual(await complete('describe', 'po/w'), ['po/web-1']);
       assert.deepEqual(await complete('logs', 'we'), ['web-1']);
+      assert.deepEqual(await complete('exec', '-it', 'we'), ['web-1']);
+      assert.deepEqual(await complete('port-forward', 'svc/'), []);
+      assert.deepEqual(await complete('cp', '--no'), ['--no-color', '--no-preserve']);
       assert.deepEqual(await complete('get', 'pods', '-o', ''), ['json', 'name', 'table', 'wide', 'yaml']);
       assert.deepEqual(await complete('delete', '--gr'), ['--grace-period']);
       assert.deepEqual(await complete('scale', ''), ['replicationcontrollers']);

@@ -22,8 +22,9 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly isTerminal?: boolean;
   readonly streams?: PodStreams;
-  /** The size of the terminal, where there is one. */
-  readonly size?: TerminalSize;
+  /** The size of the terminal, where there is one; and who is told that it has changed. */
+  readonly size?: () => TerminalSize;
+  readonly resized?: Set<() => void>;
 }
 
 /** A command that is still running, such as a watch. */
@@ -68,8 +69,11 @@ export function start(client: Client, line: string | readonly string[], options:
         if (options.stdin !== undefined) yield Buffer.from(options.stdin);
       },
       raw: () => () => undefined,
-      size: () => options.size,
-      onResize: () => () => undefined,
+      size: () => options.size?.(),
+      onResize: (listener) => {
+        options.resized?.add(listener);
+        return () => options.resized?.delete(listener);
+      },
     },
   };
   const words = typeof line === 'string' ? line.split(' ') : line;

@@ -103,7 +103,7 @@ describe('streams into pods, from a gRPC client to the engine and back', () => {
     assert.equal(await text(fixture.streams.logs(of('web'), { limitBytes: 5 }, never)), 'one\nt');
     await assert.rejects(text(fixture.streams.logs(of('web'), { previous: true }, never)), {
       reason: 'BadRequest',
-      message: /previous terminated container "main" in pod "web" not found/,
+      message: /there is no run of container "main" of pod "default\/web" before this one/,
     });
     fixture.runtime.crash(first, 1);
     const second = await fixture.run(pod, 'main', 1);
@@ -195,6 +195,18 @@ describe('streams into pods, from a gRPC client to the engine and back', () => {
       fixture.runtime.crash(fixture.idOf('web', 'main'), 9);
       await fixture.look();
       await assert.rejects(exec('web'), { reason: 'BadRequest', message: /does not run: it ended with exit code 9/ });
+    });
+
+    it('a container that has not started, with the reason that the pod tells', async () => {
+      const waiting = { reason: 'ImagePullBackOff', message: 'no such image' };
+      const containerStatuses = [
+        { name: 'main', ready: false, restartCount: 0, image: 'x', imageID: '', state: { waiting } },
+      ];
+      await fixture.pod('new', { started: false, status: { containerStatuses } });
+      const message = 'container "main" of pod "default/new" has not started yet (ImagePullBackOff: no such image)';
+      await assert.rejects(exec('new'), { reason: 'BadRequest', message });
+      await assert.rejects(text(fixture.streams.logs(of('new'), {}, never)), { reason: 'BadRequest', message });
+      await assert.rejects(fixture.streams.readFiles(of('new'), '/x', never), { reason: 'BadRequest', message });
     });
 
     it('no command, and wishes for logs that cannot be', async () => {
