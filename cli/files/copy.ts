@@ -21,11 +21,13 @@ export interface CopyWish {
 export async function copyOut(session: Session, from: PodPlace, to: string, wish: CopyWish): Promise<void> {
   const streams = await session.streams();
   const target = await targetOf(session, from, wish);
-  const files = await streams.readFiles(target, from.path, session.signal);
-  const into = await localFolder(to);
-  const name = posix.basename(from.path) || from.pod;
+  const contents = from.path.endsWith('/.'); // what is in the folder, without the folder itself
+  const path = contents ? posix.dirname(from.path) : from.path;
+  const files = await streams.readFiles(target, path, session.signal);
+  const into = (await localFolder(to)) && !contents;
+  const name = posix.basename(path) || from.pod;
   const place = into ? join(to, name) : to.replace(/\/+$/, '');
-  if (!into && (to.endsWith('/') || !(await localFolder(dirname(place)))))
+  if (!into && !contents && (to.endsWith('/') || !(await localFolder(dirname(place)))))
     throw new ApiError('BadRequest', `${to.endsWith('/') ? to : dirname(place)}: there is no such folder here`);
   const progress = newCopyProgress(session, files.isFolder ? undefined : files.sizeBytes);
   const onSkipped = (what: string): void => {

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import tar from 'tar-stream';
 import { parsePortPair, podPort } from '../../../cli/streams/ports.ts';
 import type { Pod } from '../../../lib/api/objects.ts';
+import { ApiError } from '../../../lib/base/errors.ts';
 import type { PodStreams } from '../../../lib/client/pod-streams.ts';
 import { aContainer, aPod, anRc, aService } from '../../support/builders.ts';
 import { until } from '../../support/until.ts';
-import { FakeClient, start, troupe } from './run.ts';
+import { FakeClient, start, troupe, withFiles } from './run.ts';
 
 interface Asked {
   readonly pod: string;
@@ -80,7 +85,7 @@ describe('cli: hands inside', () => {
     const resized = new Set<() => void>();
     let columns = 80;
     const size = () => ({ columns, rows: 24 });
-    streams = { ...streams, exec: held(streams.exec) };
+    streams = { ...streams, exec: held(streams.exec.bind(streams)) };
     const running = start(client, 'exec -it web-1 -- sh', { streams, stdin: 'typed', isTerminal: true, size, resized });
     await until(() => resized.size === 1, { what: 'the terminal is watched' });
     columns = 100;
@@ -198,6 +203,68 @@ describe('cli: hands inside', () => {
     running.interrupt();
     assert.equal((await running.said).code, 0);
     echo.close();
+  });
+
+  describe('cp', () => {
+    /** A container with one folder, `/data`, that belongs to 7:8; and what has been written. */
+    function withData(written: { folder: string; names: string[]; owner: string }[]): PodStreams {
+      const archive = (name: string): AsyncIterable<Uint8Array> => {
+        const pack = tar.pack();
+        pack.entry({ name: `${name}/`, type: 'directory', uid: 7, gid: 8 });
+        pack.entry({ name: `${name}/a` }, 'content of a');
+        pack.finalize();
+        return Readable.from(pack);
+      };
+      return {
+        ...streams,
+        readFiles: async (_target, path) => {
+          if (path !== '/data') throw new ApiError('NotFound', `${path}: there is no such file or folder`);
+          return { name: 'data', sizeBytes: 0, isFolder: true, tar: archive('data') };
+        },
+        writeFiles: async (_target, folder, source) => {
+          const extract = tar.extract();
+          Readable.from(source).pipe(extract);
+          const names: string[] = [];
+          let owner = '';
+          for await (const entry of extract) {
+            names.push(entry.header.name);
+            owner = `${entry.header.uid}:${entry.header.gid}`;
+            entry.resume();
+          }
+          written.push({ folder, names, owner });
+        },
+      };
+    }
+
+    it('copies out: into a folder that is there, under a new name, or the contents alone', () =>
+      withFiles({ 'here/keep': '' }, async (folder) => {
+        const copy = async (from: string, to: string): Promise<string> =>
+          (await troupe(client, `cp ${from} ${join(folder, to)}`, { streams: withData([]) })).err;
+        assert.equal(await copy('web-1:/data', 'here'), '');
+        assert.equal(readFileSync(join(folder, 'here/data/a'), 'utf8'), 'content of a');
+        assert.equal(await copy('web-1:/data', 'new'), '');
+        assert.equal(readFileSync(join(folder, 'new/a'), 'utf8'), 'content of a');
+        assert.equal(await copy('web-1:/data/.', 'here'), '');
+        assert.equal(readFileSync(join(folder, 'here/a'), 'utf8'), 'content of a');
+        assert.match(await copy('web-1:/data', 'none/new'), /none: there is no such folder here/);
+        assert.match(await copy('web-1:/none', 'here'), /\/none: there is no such file or folder/);
+        assert.match(await copy('web-9:/data', 'here'), /pods "web-9" not found in namespace "default"/);
+      }));
+
+    it('copies in: into a folder that is there or under a new name, with the owner of the folder', () =>
+      withFiles({ 'tree/x': 'x', page: 'y' }, async (folder) => {
+        const written: { folder: string; names: string[]; owner: string }[] = [];
+        const copy = async (from: string, to: string): Promise<string> =>
+          (await troupe(client, `cp ${join(folder, from)} ${to}`, { streams: withData(written) })).err;
+        assert.equal(await copy('tree', 'web-1:/data'), '');
+        assert.equal(await copy('page', 'web-1:/data/index.html'), '');
+        assert.deepEqual(written, [
+          { folder: '/data', names: ['tree/', 'tree/x'], owner: '7:8' },
+          { folder: '/data', names: ['index.html'], owner: '7:8' },
+        ]);
+        assert.match(await copy('page', 'web-1:/none/x'), /\/none: there is no such folder in the container/);
+        assert.match(await copy('none', 'web-1:/data'), /there is no such file or folder here/);
+      }));
   });
 
   describe('ports', () => {
