@@ -72,6 +72,7 @@ export async function perform(
       return true;
     case 'unmountVolumes':
       parts.followed.forget(memory.uid);
+      parts.tokens.forget(memory.uid);
       await parts.storage.unmount(memory.uid);
       memory.volumesReady = false;
       return true;
