@@ -1,6 +1,6 @@
 import type { Objects } from '../../lib/api/kinds.ts';
 import type { Endpoints, Event, Lease, Node, Pod, ReplicationController, Service } from '../../lib/api/objects.ts';
-import { isReady, isTerminal, needsOf } from '../../lib/api/pods.ts';
+import { isReady, isTerminal, needsOf, togetherOf } from '../../lib/api/pods.ts';
 import { bytesQuantity, milliOf, milliQuantity, unitsOf } from '../../lib/api/quantity.ts';
 import { inner, pairs, type Entry, type Outline } from './outline.ts';
 import { describeTemplate } from './pod.ts';
@@ -113,7 +113,22 @@ export function describeNode(node: Node, pods: readonly Pod[]): Outline {
     },
     { cpuMilli: 0, memoryBytes: 0 },
   );
+  const limitOf = (spec: Pod['spec'], name: string, amount: (quantity: string | number) => number): number =>
+    togetherOf(spec, (container) => amount(container.resources?.limits?.[name] ?? 0));
+  const limits = active.reduce(
+    (total, pod) => ({
+      cpuMilli: total.cpuMilli + limitOf(pod.spec, 'cpu', milliOf),
+      memoryBytes: total.memoryBytes + limitOf(pod.spec, 'memory', unitsOf),
+    }),
+    { cpuMilli: 0, memoryBytes: 0 },
+  );
   const room = status.allocatable ?? {};
+  const roomFor = (name: string): number =>
+    room[name] === undefined ? 0 : name === 'cpu' ? milliOf(room[name]) : unitsOf(room[name]);
+  const amounts = ({ cpuMilli, memoryBytes }: { cpuMilli: number; memoryBytes: number }): readonly string[] => [
+    `cpu ${milliQuantity(cpuMilli)}${share(cpuMilli, roomFor('cpu'))}`,
+    `memory ${bytesQuantity(memoryBytes)}${share(memoryBytes, roomFor('memory'))}`,
+  ];
   const share = (used: number, all: number): string => (all === 0 ? '' : ` (${Math.round((100 * used) / all)}%)`);
   return [
     ['Addresses', (status.addresses ?? []).map(({ type, address }) => `${type} ${address}`)],
@@ -144,14 +159,9 @@ export function describeNode(node: Node, pods: readonly Pod[]): Outline {
               .map(([name, value]): Entry => [name, value]),
           ),
     ],
-    [
-      'Requested',
-      [
-        `cpu ${milliQuantity(sum.cpuMilli)}${share(sum.cpuMilli, room['cpu'] === undefined ? 0 : milliOf(room['cpu']))}`,
-        `memory ${bytesQuantity(sum.memoryBytes)}${share(sum.memoryBytes, room['memory'] === undefined ? 0 : unitsOf(room['memory']))}`,
-        `pods ${active.length}${share(active.length, room['pods'] === undefined ? 0 : unitsOf(room['pods']))}`,
-      ],
-    ],
+    ['Requested', [...amounts(sum), `pods ${active.length}${share(active.length, roomFor('pods'))}`]],
+    // More than the node has is no mistake: not all use what they may at one time.
+    ['Limits', amounts(limits)],
     [
       'Pods',
       inner(

@@ -114,10 +114,14 @@ Events:
       client.put('nodes', aNode({ name: 'n1', cpu: '4', memory: '8Gi' }));
       client.put('pods', aPod({ name: 'a', nodeName: 'n1', cpu: '500m', memory: '1Gi' }));
       client.put('pods', aPod({ name: 'b', namespace: 'shop', nodeName: 'n1', cpu: '1500m', memory: '1Gi' }));
+      const limits = { cpu: '3', memory: '2Gi' };
+      const greedy = { containers: [aContainer({ resources: { limits } })] };
+      client.put('pods', aPod({ name: 'c', namespace: 'shop', nodeName: 'n1', spec: greedy }));
       client.put('pods', aPod({ name: 'done', nodeName: 'n1', cpu: '2', phase: 'Succeeded' }));
       client.put('pods', aPod({ name: 'elsewhere', nodeName: 'n2', cpu: '2' }));
       const { out } = await troupe(client, 'describe node n1');
-      assert.match(out, /^Requested: +cpu 2 \(50%\)\n +memory 2Gi \(25%\)\n +pods 2 \(2%\)$/m);
+      assert.match(out, /^Requested: +cpu 2 \(50%\)\n +memory 2Gi \(25%\)\n +pods 3 \(3%\)$/m);
+      assert.match(out, /^Limits: +cpu 3 \(75%\)\n +memory 2Gi \(25%\)$/m);
       assert.match(out, /^ {2}default\/a: +ready, cpu 500m, memory 1Gi\n {2}shop\/b: +ready, cpu 1500m, memory 1Gi$/m);
       assert.ok(!out.includes('elsewhere') && !out.includes('done'));
     });
