@@ -3,13 +3,15 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Container, HttpGetAction, IntOrString, ProbeHandler } from '../../lib/api/objects.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import type { ContainerRuntime } from '../runtime/runtime.ts';
+import { RuntimeError, type ContainerRuntime } from '../runtime/runtime.ts';
 import { checkGrpc } from './grpc-check.ts';
 
 export interface Outcome {
   readonly ok: boolean;
   /** Why not, for a person. */
   readonly message: string;
+  /** It could not be found out: the engine was away. Says nothing of the container. */
+  readonly unknown?: boolean;
 }
 
 export interface Target {
@@ -31,7 +33,8 @@ export function newChecker(runtime: Pick<ContainerRuntime, 'exec'>): Checker {
       if (handler.grpc === undefined) return { ok: false, message: 'the probe names nothing to check' };
       return await checkGrpc(`${inUrl(target.podIp)}:${handler.grpc.port}`, handler.grpc.service ?? '', timeoutMs);
     } catch (error) {
-      return { ok: false, message: messageOf(error) };
+      const unknown = error instanceof RuntimeError && (error.code === 'Unavailable' || error.code === 'NotFound');
+      return { ok: false, message: messageOf(error), ...(unknown ? { unknown } : {}) };
     }
   };
 }

@@ -87,6 +87,14 @@ export class ContainerProbes {
       firstTryMs ??= beganMs;
       const outcome = await check(probe, target, probe.timeoutSeconds * 1000);
       if (this.#closed) return;
+      const restMs = (): number => Math.max(0, intervalMs(progress, probe) - (clock.monotonic() - beganMs));
+      const again = (): void =>
+        void this.#cancels.set(
+          kind,
+          clock.after(restMs(), () => void attempt()),
+        );
+      // An engine that is away says nothing of what runs: no verdict changes while it is (live-restore).
+      if (outcome.unknown === true) return again();
       const sinceFirstMs = clock.monotonic() - firstTryMs;
       const counts = sinceFirstMs >= progress.eagerMs;
       progress = advance(progress, outcome.ok, probe, sinceFirstMs);
@@ -94,11 +102,7 @@ export class ContainerProbes {
       const isEarly = kind === 'Liveness' && !progress.passed && !progress.failed && this.#ageMs() < periodMsOf(probe);
       if (!outcome.ok && counts && !isEarly) onFailure(kind, outcome);
       if (this.#apply(kind, progress)) return; // nothing more to find out
-      const restMs = Math.max(0, intervalMs(progress, probe) - (clock.monotonic() - beganMs));
-      this.#cancels.set(
-        kind,
-        clock.after(restMs, () => void attempt()),
-      );
+      again();
     };
     const delayMs = Math.max(0, (probe.initialDelaySeconds ?? 0) * 1000 - this.#ageMs());
     if (delayMs === 0) void attempt();

@@ -232,7 +232,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
       }
       return { exitCode: state.ExitCode ?? -1, output, timedOut: false };
     } catch (error) {
-      throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'Unavailable');
+      throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'CannotStart');
     }
   }
 

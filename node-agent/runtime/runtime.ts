@@ -39,7 +39,10 @@ export interface ContainerRuntime extends RuntimeStreams {
   /** By name: takes that name off, and removes the image with its last. By id: removes it. `InUse` where a container has it. */
   removeImage(image: string): Promise<void>;
 
-  /** Runs a command inside; bounded output; the exit code. `timedOut` when it took longer. */
+  /**
+   * Runs a command inside; bounded output; the exit code. `timedOut` when it took longer. Where it rejects, `Unavailable` and
+   * `NotFound` say nothing of the command: the engine is away, was restarted meanwhile, or has no such container.
+   */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
 
   /** Lines of output, oldest first; with `follow`, new ones until aborted. */

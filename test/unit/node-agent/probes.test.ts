@@ -5,6 +5,7 @@ import { Server as GrpcServer, ServerCredentials, status as codes, type sendUnar
 import type { Probe } from '../../../lib/api/objects.ts';
 import { ContainerProbes } from '../../../node-agent/probes/container-probes.ts';
 import { newChecker, type Outcome } from '../../../node-agent/probes/checks.ts';
+import { RuntimeError } from '../../../node-agent/runtime/runtime.ts';
 import { aContainer } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
@@ -23,6 +24,7 @@ describe('node-agent/probes: when', () => {
     readonly failures: string[];
     readonly probes: ContainerProbes;
     healthy: boolean;
+    unknown: boolean;
   }
   function watch(
     probesOf: Partial<Record<'startupProbe' | 'readinessProbe' | 'livenessProbe', Probe>>,
@@ -32,9 +34,9 @@ describe('node-agent/probes: when', () => {
     const clock = new FakeClock();
     const tries: number[] = [];
     const failures: string[] = [];
-    const outcome = (): Outcome => ({ ok: seen.healthy, message: 'said so' });
+    const outcome = (): Outcome => ({ ok: seen.healthy, message: 'said so', unknown: seen.unknown });
     const seen: Seen = {
-      ...{ clock, tries, failures, healthy },
+      ...{ clock, tries, failures, healthy, unknown: false },
       probes: undefined as never,
     };
     const probes = new ContainerProbes({
@@ -51,6 +53,33 @@ describe('node-agent/probes: when', () => {
     });
     return Object.assign(seen, { probes });
   }
+
+  it('keeps its verdict while the engine is away, and counts nothing of that time', async () => {
+    const exec = probe({ periodSeconds: 1 });
+    const seen = watch({ readinessProbe: exec, livenessProbe: exec });
+    await seen.clock.advance(5_000);
+    const before = seen.probes.verdict;
+    assert.deepEqual(before, { started: true, ready: true, alive: true });
+    Object.assign(seen, { healthy: false, unknown: true });
+    await seen.clock.advance(60_000);
+    assert.deepEqual(seen.probes.verdict, before);
+    assert.deepEqual(seen.failures, []);
+    seen.unknown = false;
+    await seen.clock.advance(1_500);
+    assert.deepEqual(seen.probes.verdict, before, 'what came before does not count');
+    await seen.clock.advance(2_000);
+    assert.deepEqual(seen.probes.verdict, { started: true, ready: false, alive: false });
+  });
+
+  it('says unknown of a command that the engine could not be asked for', async () => {
+    const target = { containerId: 'c', container: aContainer({}), podIp: '127.0.0.1' };
+    const outcomes = { Unavailable: true, NotFound: true, CannotStart: undefined } as const;
+    for (const [code, unknown] of Object.entries(outcomes)) {
+      const check = newChecker({ exec: () => Promise.reject(new RuntimeError(code as RuntimeError['code'], 'why')) });
+      const outcome = await check({ exec: { command: ['true'] } }, target, 1_000);
+      assert.deepEqual([outcome.ok, outcome.unknown], [false, unknown], code);
+    }
+  });
 
   it('is ready at the first success of the readiness probe, tried at once', async () => {
     const seen = watch({ readinessProbe: probe() });
