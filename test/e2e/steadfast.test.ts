@@ -66,16 +66,20 @@ describe(`node-agent and engine killed at every step${why === undefined ? '' : `
   async function live(strike?: Strike): Promise<{ readonly starting: number; readonly calls: readonly EngineCall[] }> {
     const name = `p${pods++}`;
     let struck: Promise<void> | undefined;
+    let problem: unknown;
     const hit = async (at: Strike['when'], number: number): Promise<void> => {
       if (strike === undefined || strike.when !== at || strike.call !== number || struck !== undefined) return;
-      struck = strikeDown(strike.whom);
+      struck = strikeDown(strike.whom).catch((error: unknown) => void (problem = error));
       await struck;
     };
     node.proxy.reset({ before: (_, number) => hit('before', number), after: (_, number) => hit('after', number) });
     await node.createPod(name, spec());
-    await node.untilReady(name);
+    await node.untilReady(name).catch((error: unknown) => {
+      throw problem ?? error; // what was killed did not come back
+    });
     const starting = node.proxy.calls.length;
     await struck;
+    assert.equal(problem, undefined, String(problem));
     await node.untilReady(name);
     const found = await node.containers();
     const forgotten = strike === undefined || strike.whom === 'agent' ? [] : found.filter(endForgotten);

@@ -123,6 +123,7 @@ export class SteadfastNode {
     await this.#api.kill();
     this.client.close();
     await this.engine.stop();
+    for (const line of this.leftovers().mounts.toReversed()) await run('umount', ['-l', line.split(' ')[1] ?? '']);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
