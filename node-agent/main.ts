@@ -114,6 +114,10 @@ runService('node-agent', agentOptions, async (context) => {
       cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000),
       memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),
     };
+    if (!engine.liveRestore)
+      log.warn(
+        'the engine ends all containers when it ends: start it with --live-restore, so that pods outlive its restart',
+      );
     if (config.warmSandboxes > 0 && !engine.lateHostnames)
       log.info(
         { runtime: lateHostnameRuntime },

@@ -311,6 +311,7 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
           cpus: Number(found['NCPU']),
           memoryBytes: Number(found['MemTotal']),
           rootDir: textIn(found, 'DockerRootDir', '/var/lib/docker'),
+          liveRestore: found['LiveRestoreEnabled'] === true,
           lateHostnames: lateHostnameRuntime in ((found['Runtimes'] as object | undefined) ?? {}),
           cgroupDriver: textIn(found, 'CgroupDriver', 'none'),
           cgroupVersion: textIn(found, 'CgroupVersion', '1'),

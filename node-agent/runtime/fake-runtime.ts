@@ -300,6 +300,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
         cpus: options.cpus ?? 4,
         memoryBytes: options.memoryBytes ?? 8 * 2 ** 30,
         rootDir: '/',
+        liveRestore: true,
         lateHostnames: options.lateHostnames ?? false,
         cgroupDriver: 'none',
         cgroupVersion: '2',

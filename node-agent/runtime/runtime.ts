@@ -190,6 +190,8 @@ export interface RuntimeInfo {
   readonly memoryBytes: number;
   /** Where it keeps images and what containers write. */
   readonly rootDir: string;
+  /** Containers run on while the engine is away. */
+  readonly liveRestore: boolean;
   /** Containers can be given a host name that was not known when their sandbox was made. */
   readonly lateHostnames: boolean;
   /** How it keeps the kernel's control groups: `cgroupfs`, `systemd` or none; version `1` or `2`. */

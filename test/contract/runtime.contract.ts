@@ -212,6 +212,7 @@ export function runtimeContract(name: string, make: () => Promise<RuntimeUnderTe
     it('knows its engine', async () => {
       const info = await runtime.info();
       assert.ok(info.cpus > 0 && info.memoryBytes > 0 && info.version !== '');
+      assert.equal(info.liveRestore, true);
     });
   });
 }
