@@ -94,7 +94,7 @@ export const agentOptions = {
   warmSandboxes: {
     flag: '--warm-sandboxes',
     env: 'TROUPE_WARM_SANDBOXES',
-    default: 0,
+    default: 2,
     help: 'How many sandboxes are kept ready for pods to come; needs the engine to know the runtime "troupe"',
   },
   maxPods: {
