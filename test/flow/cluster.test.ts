@@ -114,6 +114,25 @@ describe('flow/cluster', function () {
     await cluster.until('the others to be gone', async () => (await cluster.list('pods')).length === 1);
   });
 
+  it('rests while the wall clock jumps an hour forward, and back, and a day back: nothing is restarted, moved or unready', async () => {
+    cluster = await FlowCluster.start({ nodes: 3 });
+    await apply(3);
+    await cluster.until('three pods to serve', () => settled(3));
+    const seen = async () => ({
+      pods: (await active()).map(({ metadata: { name, resourceVersion } }) => `${name} ${resourceVersion}`).toSorted(),
+      addresses: await serving(),
+      nodes: (await cluster.list('nodes')).map(({ metadata, spec }) => [metadata.name, spec.taints ?? []]),
+    });
+    await cluster.clock.advance(5_000);
+    const before = await seen();
+    const hourMs = 3_600_000;
+    for (const jumpMs of [hourMs, -hourMs, -24 * hourMs]) {
+      cluster.clock.jump(jumpMs);
+      await cluster.clock.advance(60_000);
+      assert.deepEqual(await seen(), before, `after a jump of ${jumpMs / hourMs} h`);
+    }
+  });
+
   it('lets a pod whose labels change go, and makes another', async () => {
     cluster = await FlowCluster.start({ nodes: 1 });
     await apply(2);
