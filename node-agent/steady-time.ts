@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/base/clock.ts';
-import type { PodContainer } from './labels.ts';
+import type { RuntimeContainer } from './runtime/runtime.ts';
 
 /** A clock whose `now` is the wall time of its making plus what has passed since: it never jumps, and ends no wait too early or late. */
 export function steadyClock(clock: Clock): Clock {
@@ -19,6 +19,12 @@ export interface SteadyTimes {
   readonly endedMs?: number;
 }
 
+/** A container as the engine stamped it, and as it was translated before. */
+export interface Stamped {
+  readonly is: Pick<RuntimeContainer, 'startedAtMs' | 'finishedAtMs'>;
+  readonly at?: SteadyTimes;
+}
+
 export interface TwoClocks {
   readonly clock: Clock;
   readonly wall: () => number;
@@ -31,11 +37,7 @@ export const ageMs = ({ wall }: Pick<TwoClocks, 'wall'>, wallMs: number): number
  * Translates the engine's stamps once, when they are first seen, so that a later jump of the wall clock changes nothing. What
  * happened since the last look is at most as old as that look; only what was there before the agent hangs on the wall clock.
  */
-export function steadyTimes(
-  { is }: PodContainer,
-  before: Pick<PodContainer, 'is' | 'at'> | undefined,
-  clocks: TwoClocks,
-): SteadyTimes {
+export function steadyTimes({ is }: Stamped, before: Stamped | undefined, clocks: TwoClocks): SteadyTimes {
   const nowMs = clocks.clock.now();
   const sinceLook = before?.at === undefined ? Infinity : nowMs - before.at.seenMs;
   const moment = (stamp: number): number => nowMs - Math.min(ageMs(clocks, stamp), sinceLook);
