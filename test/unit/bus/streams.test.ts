@@ -230,7 +230,7 @@ describe('bus/streams/duplex', () => {
         a.reset(new ApiError('Timeout', 'over'));
         b.reset(new ApiError('Timeout', 'over'));
       }),
-      { numRuns: 60 },
+      { numRuns: 300 },
     );
   }).timeout(30_000);
 });
