@@ -328,6 +328,39 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
       assert.equal(readFileSync(join(folder, 'result'), 'utf8'), 'result\n');
     });
 
+    it('reaches into volumes, also where the rest can only be read', async () => {
+      await client.create('pods', {
+        metadata: { name: 'keeper', namespace: 'default' },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          volumes: [
+            { name: 'disk', emptyDir: {} },
+            { name: 'memory', emptyDir: { medium: 'Memory' } },
+          ],
+          containers: [
+            {
+              ...{ name: 'main', image, command: ['sleep', '10000'] },
+              securityContext: { readOnlyRootFilesystem: true },
+              volumeMounts: [
+                { name: 'disk', mountPath: '/disk' },
+                { name: 'memory', mountPath: '/memory' },
+              ],
+            },
+          ],
+        },
+      });
+      await running('keeper');
+      for (const place of ['disk', 'memory']) {
+        const there = await troupe(['cp', join(folder, 'page'), `keeper:/${place}/page`]);
+        assert.equal(there.code, 0, there.err);
+        assert.equal((await troupe(['exec', 'keeper', '--', 'cat', `/${place}/page`])).out.toString(), 'new page\n');
+        const back = await troupe(['cp', `keeper:/${place}/page`, join(folder, `from-${place}`)]);
+        assert.equal(back.code, 0, back.err);
+        assert.equal(readFileSync(join(folder, `from-${place}`), 'utf8'), 'new page\n');
+      }
+      assert.match((await troupe(['cp', join(folder, 'page'), 'keeper:/etc/page'])).err, /\/etc: it can only be read/);
+    });
+
     it('says what is not there', async () => {
       assert.match((await troupe(['cp', 'web:/none', folder])).err, /\/none: there is no such file or folder/);
       assert.match(
