@@ -16,7 +16,7 @@ interface Strike {
 
 /** With TROUPE_TEST_LONG=1 every point of the walk; otherwise as many as `sampleMs` allows, drawn by `seed`. */
 const isLong = (process.env['TROUPE_TEST_LONG'] ?? '') !== '';
-const sampleMs = 50_000;
+const sampleMs = 40_000;
 const seed = Number(process.env['TROUPE_TEST_SEED'] ?? Date.now() % 100_000);
 
 /** Sandboxes made in advance take part in every other walk. */
