@@ -5,7 +5,7 @@ import { inspect } from './inspect-container.ts';
 import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import type { PodMemory } from './pod-memory.ts';
-import type { Outcome } from './probes/checks.ts';
+import type { Outcome } from './probes/outcome.ts';
 import type { StopReason } from './plan.ts';
 
 export interface Stop {

@@ -5,14 +5,7 @@ import type { Container, HttpGetAction, IntOrString, ProbeHandler } from '../../
 import { messageOf } from '../../lib/base/errors.ts';
 import { RuntimeError, type ContainerRuntime } from '../runtime/runtime.ts';
 import { checkGrpc } from './grpc-check.ts';
-
-export interface Outcome {
-  readonly ok: boolean;
-  /** Why not, for a person. */
-  readonly message: string;
-  /** It could not be found out: the engine was away. Says nothing of the container. */
-  readonly unknown?: boolean;
-}
+import type { Outcome } from './outcome.ts';
 
 export interface Target {
   readonly containerId: string;

@@ -1,7 +1,8 @@
 import type { Container, Probe } from '../../lib/api/objects.ts';
 import type { Clock } from '../../lib/base/clock.ts';
 import type { ProbeVerdict } from '../plan.ts';
-import type { Checker, Outcome, Target } from './checks.ts';
+import type { Checker, Target } from './checks.ts';
+import type { Outcome } from './outcome.ts';
 import { advance, firstProgress, intervalMs, type Progress } from './progress.ts';
 
 export type ProbeKind = 'Startup' | 'Readiness' | 'Liveness';

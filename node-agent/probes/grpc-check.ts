@@ -1,6 +1,6 @@
 import { Client, credentials, Metadata, status as codes, type ServiceError } from '@grpc/grpc-js';
 import { decodeMessage, encodeMessage } from '../../lib/api/codec/message.ts';
-import type { Outcome } from './checks.ts';
+import type { Outcome } from './outcome.ts';
 
 const method = '/grpc.health.v1.Health/Check';
 /** Numbers of grpc.health.v1.HealthCheckResponse.ServingStatus. */

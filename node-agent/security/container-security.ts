@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Container, Pod, SecurityProfile } from '../../lib/api/objects.ts';
-import type { AgentParts } from '../parts.ts';
-import { RuntimeError, type ContainerSpec } from '../runtime/runtime.ts';
+import { RuntimeError, type ContainerRuntime, type ContainerSpec } from '../runtime/runtime.ts';
 
 /** The container asks for what its own configuration forbids, or for what the node does not have. */
 export class ConfigRefused extends Error {}
@@ -99,7 +98,7 @@ const profileName = (profile: SecurityProfile): string =>
 
 /** The same with what only the node knows: the image's user, the text of a seccomp profile. Rejects with ConfigRefused or RuntimeError. */
 export async function securityOf(
-  parts: Pick<AgentParts, 'runtime' | 'security'>,
+  parts: { readonly runtime: ContainerRuntime; readonly security: NodeSecurity },
   pod: Pod,
   container: Container,
 ): Promise<ContainerSecurity> {

@@ -14,7 +14,7 @@ import { milliOf, unitsOf } from '../../lib/api/quantity.ts';
 import { matchesMap } from '../../lib/api/labels.ts';
 import { SelectorIndex } from '../../lib/api/selector-index.ts';
 import { claimKeysOf, disksFolderAnnotation } from '../../lib/api/storage.ts';
-import { diskAskOf, type DiskAsk, type DiskViews } from './disks.ts';
+import { diskAskOf, type DiskAsk, type DiskNode, type DiskViews } from './disks.ts';
 
 /** What a pod asks of the node it goes to, worked out once. */
 export interface Ask {
@@ -30,11 +30,9 @@ export interface Ask {
 }
 
 /** A node and the sum of what its pods take. Only `Cluster` changes one. */
-export interface NodeState {
-  readonly name: string;
+export interface NodeState extends DiskNode {
   readonly ready: boolean;
   readonly unschedulable: boolean;
-  readonly labels: Labels;
   /** `region/zone`; empty where the node has no such labels. */
   readonly zone: string;
   readonly hardTaints: readonly HardTaint[];
@@ -42,8 +40,6 @@ export interface NodeState {
   readonly capacity: Needs;
   readonly used: Needs;
   readonly hostPorts: readonly HostPort[];
-  /** Disks that outlive pods can be made there. */
-  readonly hasDisks: boolean;
 }
 export interface HardTaint {
   readonly taint: Taint;

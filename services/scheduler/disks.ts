@@ -1,6 +1,5 @@
-import type { Key } from '../../lib/api/keys.ts';
-import { splitKey } from '../../lib/api/keys.ts';
-import type { PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../lib/api/objects.ts';
+import { splitKey, type Key } from '../../lib/api/keys.ts';
+import type { Labels, PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../lib/api/objects.ts';
 import { isDeleting } from '../../lib/api/pods.ts';
 import {
   canReach,
@@ -12,7 +11,14 @@ import {
 } from '../../lib/api/storage.ts';
 import { isFree, mismatch } from '../../lib/api/volume-matching.ts';
 import type { View } from '../../lib/view/view.ts';
-import type { NodeState } from './cluster.ts';
+
+/** What of a node decides whether disks reach it. Users of disks are told apart by the object itself. */
+export interface DiskNode {
+  readonly name: string;
+  readonly labels: Labels;
+  /** Disks that outlive pods can be made there. */
+  readonly hasDisks: boolean;
+}
 
 /** Where claims and what they are bound to is looked up. */
 export interface DiskViews {
@@ -44,10 +50,10 @@ export interface ClaimToPlace {
 export interface SharedClaim {
   readonly onePodOnly: boolean;
   /** The nodes where it is in use now, and by how many pods. */
-  readonly users: ReadonlyMap<NodeState, number>;
+  readonly users: ReadonlyMap<DiskNode, number>;
 }
 
-type Users = (claim: Key) => ReadonlyMap<NodeState, number> | undefined;
+type Users = (claim: Key) => ReadonlyMap<DiskNode, number> | undefined;
 type IsAlive = (node: string) => boolean;
 
 /**
@@ -129,13 +135,13 @@ export const selectedNodeOf = ({ metadata }: PersistentVolumeClaim): string | un
 
 // ---- Why not there -------------------------------------------------------------------------------
 
-export const outOfReach = ({ volumes, toPlace }: DiskAsk, node: NodeState): string | undefined =>
+export const outOfReach = ({ volumes, toPlace }: DiskAsk, node: DiskNode): string | undefined =>
   volumes.some((volume) => !canReach(volume, node)) ||
   toPlace.some(({ claim }) => (selectedNodeOf(claim) ?? node.name) !== node.name)
     ? 'with volume node affinity conflict'
     : undefined;
 
-export const withoutDisk = ({ toPlace }: DiskAsk, node: NodeState): string | undefined =>
+export const withoutDisk = ({ toPlace }: DiskAsk, node: DiskNode): string | undefined =>
   toPlace.every(
     ({ claim, candidates, canBeMade }) =>
       selectedNodeOf(claim) === node.name ||
@@ -145,7 +151,7 @@ export const withoutDisk = ({ toPlace }: DiskAsk, node: NodeState): string | und
     ? undefined
     : 'without a persistent volume to bind';
 
-export function takenByOthers({ shared }: DiskAsk, node: NodeState): string | undefined {
+export function takenByOthers({ shared }: DiskAsk, node: DiskNode): string | undefined {
   for (const { onePodOnly, users } of shared) {
     if (users.size === 0) continue;
     if (onePodOnly) return 'with a ReadWriteOncePod claim in use by another pod';

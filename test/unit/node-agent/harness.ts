@@ -9,7 +9,7 @@ import { newAgent, type Agent, type AgentOptions } from '../../../node-agent/age
 import { newFakeNetwork, type FakeNetwork, type FakeNetworkOptions } from '../../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../../node-agent/pod-storage.ts';
-import type { Outcome } from '../../../node-agent/probes/checks.ts';
+import type { Outcome } from '../../../node-agent/probes/outcome.ts';
 import { newFakeRuntime, type FakeRuntime, type FakeRuntimeOptions } from '../../../node-agent/runtime/fake-runtime.ts';
 import type { RuntimeContainer } from '../../../node-agent/runtime/runtime.ts';
 import { newRegistry, type RunningRegistry } from '../../../services/apiserver/registry/index.ts';
