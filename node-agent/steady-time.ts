@@ -33,12 +33,6 @@ export interface TwoClocks {
 /** How long ago a wall-clock moment was: never less than nothing, whatever was done to the clock. */
 export const ageMs = ({ wall }: Pick<TwoClocks, 'wall'>, wallMs: number): number => Math.max(0, wall() - wallMs);
 
-/** What the engine says of a container, and when that was by the steady clock. */
-interface Stamped {
-  readonly is: RuntimeContainer;
-  readonly at?: SteadyTimes | undefined;
-}
-
 /**
  * Translates the engine's stamps once, when they are first seen, so that a later jump of the wall clock changes nothing. What
  * happened since the last look is at most as old as that look; only what was there before the agent hangs on the wall clock.
