@@ -164,10 +164,10 @@ function enginePart(options: ClusterOptions): Part {
     name: 'docker',
     command: 'sh',
     args: [
-      // After a kill -9 the engine would wait for a containerd that is dead but still has its pid file.
+      // After a kill -9 the engine would wait in vain for a containerd that still has its pid file: it dies a moment after its engine.
       ...[
         '-c',
-        'set -e; grep -qs containerd "/proc/$(cat "$0" 2>/dev/null)/cmdline" || rm -f "$0"; install -m 755 "$1" "$2"; shift 2; exec dockerd "$@"',
+        'set -e; alive() { grep -qs containerd "/proc/$(cat "$0" 2>/dev/null)/cmdline"; }; i=0; while alive && [ $i -lt 40 ]; do sleep 0.05; i=$((i+1)); done; alive || rm -f "$0"; install -m 755 "$1" "$2"; shift 2; exec dockerd "$@"',
         containerdPid,
       ],
       // Containers that run name it by its path: it must outlive the version of ours that started them.

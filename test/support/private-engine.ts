@@ -158,8 +158,12 @@ export function isAlive(pid: number): boolean {
 
 async function forgetDead(pidFile: string): Promise<void> {
   const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).trim());
-  const command = pid > 1 && isAlive(pid) ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : '';
-  if (!command.includes('containerd')) await rm(pidFile, { force: true });
+  const lives = async (): Promise<boolean> =>
+    pid > 1 && isAlive(pid) && (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('containerd');
+  // It dies with its engine, but a moment later; who adopted it meanwhile would wait for it in vain.
+  const until = systemClock.monotonic() + 2_000;
+  while ((await lives()) && systemClock.monotonic() < until) await pause(25);
+  if (!(await lives())) await rm(pidFile, { force: true });
 }
 
 async function answers(socketPath: string, timeoutMs: number, alive: () => boolean): Promise<void> {
