@@ -192,12 +192,12 @@ function enginePart(options: ClusterOptions): Part {
       ...['--live-restore', '--log-level', 'warn', '--log-opt', 'max-size=10m', '--log-opt', 'max-file=2'],
     ],
     ready: { kind: 'socket', path: options.dockerSocket, request: '/_ping' },
-    // The engine leaves its namespaces mounted.
+    // The engine leaves its namespaces mounted, and one that was killed its data folder.
     cleanup: {
       command: 'sh',
       args: [
         '-c',
-        `awk -v run='${engineRunDir(options.dataDir)}/' 'index($2, run) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount`,
+        `awk -v run='${engineRunDir(options.dataDir)}/' -v data='${folder}' 'index($2, run) == 1 || $2 == data { print $2 }' /proc/mounts | sort -r | xargs -r umount`,
       ],
     },
   };
