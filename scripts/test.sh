@@ -10,6 +10,7 @@ need_cluster_packages
 # Tests always run on an engine of their own, also where the machine has one.
 need dockerd docker.io 'the container engine that tests start for themselves'
 need busybox busybox-static 'test images'
+need ps procps 'processes that a test has left, and settings of its network namespaces'
 need mkfs.ext4 e2fsprogs 'disks with a file system of their own'
 need dig dnsutils 'asks the DNS service as a user would'
 need linux.uml user-mode-linux 'a kernel with NFS, whatever that of the machine has'
