@@ -145,7 +145,9 @@ function format(value: bigint, notation: Notation): string {
   return formatDecimal(value, notation === 'exponent');
 }
 
+/** What is no multiple of 1024 has no binary form: it is written in the decimal one, in which it is read again. */
 function formatBinary(units: bigint): string {
+  if (units % 1024n !== 0n) return formatDecimal(units * billion, false);
   let power = 0;
   while (power < binarySuffixes.length - 1 && units % 1024n === 0n) {
     units /= 1024n;
