@@ -97,8 +97,9 @@ describe('apiserver/registry services', () => {
     assert.equal(next.spec.clusterIP, before.spec.clusterIP);
     assert.equal(next.spec.ports[0].nodePort, before.spec.ports[0].nodePort);
     assert.deepEqual(next.spec.selector, { x: 'y' });
+    const other = before.spec.clusterIP === '10.0.0.9' ? '10.0.0.8' : '10.0.0.9';
     await rejects(
-      registry.patch('services', 'default/a', { spec: { clusterIP: '10.0.0.9', clusterIPs: ['10.0.0.9'] } }, {}),
+      registry.patch('services', 'default/a', { spec: { clusterIP: other, clusterIPs: [other] } }, {}),
       'Invalid',
       /immutable/,
     );
