@@ -94,7 +94,11 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       if (ip !== undefined && hostPorts.delete(ip)) await writeRules();
       pool?.release(podUid);
     },
-    sweep: (podUids) => sweep(new Set([...podUids].flatMap((uid) => pool?.held(uid) ?? []).map(device))),
+    async sweep(podUids) {
+      if (pool === undefined) return; // whose a device is, is known by its address only
+      const kept = [...podUids].flatMap((uid) => pool?.held(uid) ?? []);
+      await sweep(new Set(kept.map(device)));
+    },
     async setPeers(peers) {
       peerRoutes = await syncRoutes(peers, peerRoutes ?? (await ownRoutes(clusterCidr)), log);
     },

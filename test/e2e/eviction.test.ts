@@ -127,7 +127,7 @@ describe(`eviction by real figures${why === undefined ? '' : ` (skipped: ${why})
     const filler = await node.untilPod('filler', 'is evicted', isFailed, 30_000);
     assert.match(
       filler.status.message ?? '',
-      /^The node was low on resource: ephemeral-storage\. .* was using 4Gi and requested 0\.$/,
+      /^The node was low on resource: ephemeral-storage\. .* was using \d+[GM]i and requested 0\.$/,
     );
     await until(async () => ((await roomsNow())['nodefs.available']?.available ?? 0) > before - 1_500 * mib, {
       what: 'the room is back',

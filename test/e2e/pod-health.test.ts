@@ -208,12 +208,18 @@ describe(`the health of pods on a real engine${why === undefined ? '' : ` (skipp
     it('asks gRPC health: SERVING is ready, all else is not', async () => {
       await node.createPod('grpc', { containers: [probed({ grpc: { port: 9090 }, timeoutSeconds: 2 })] });
       await untilMain('grpc', 'is not ready', ({ state, ready }) => state?.running !== undefined && !ready);
+      await until(() => toldOf('grpc', 'Unhealthy').some((line) => /no gRPC server at .*:9090/.test(line)), {
+        what: 'it is told that nobody answers',
+        timeoutMs: 10_000,
+      });
       const server = await serveIn('grpc');
       await node.untilReady('grpc');
       server.say('grpc 2');
       await untilMain('grpc', 'does not serve', ({ ready }) => !ready);
-      assert.ok(toldOf('grpc', 'Unhealthy').some((line) => /no gRPC server at .*:9090/.test(line)));
-      assert.ok(toldOf('grpc', 'Unhealthy').some((line) => /answers NOT_SERVING$/.test(line)));
+      await until(() => toldOf('grpc', 'Unhealthy').some((line) => /answers NOT_SERVING$/.test(line)), {
+        what: 'it is told that it does not serve',
+        timeoutMs: 10_000,
+      });
     });
 
     it('asks HTTPS without a look at the certificate, with headers, over redirects of the same host', async () => {

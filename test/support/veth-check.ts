@@ -42,7 +42,11 @@ async function check(): Promise<void> {
     await net.attach({ ...attachment, adopted: true });
     assert.match(ip('-o', 'route', 'show', address), /dev tp/);
     assert.match(inPod('ip', 'route'), /^default via 169\.254\.1\.1 dev eth0/);
-    await network().sweep(new Set(['u1']));
+    const next = network(); // as of an agent that has just started
+    await next.sweep(new Set(['u1']));
+    assert.match(ip('-o', 'link'), /: tp/, 'before it knows its addresses it touches nothing');
+    await next.configure({ podCidr: '10.240.1.0/24', inUse: new Map([['u1', address]]) });
+    await next.sweep(new Set(['u1']));
     assert.match(ip('-o', 'link'), /: tp/);
     await network().teardown();
     assert.doesNotMatch(ip('-o', 'link'), /: tp/);
