@@ -211,6 +211,8 @@ const idle: BenchRow = {
     context.say('ten pods, then 30 s of nothing');
     await new Promise((resolve) => setTimeout(resolve, 20_000));
     const parts = made.state().parts.filter((part) => part.name !== 'docker');
+    for (const part of parts)
+      if (part.pid === undefined) throw new Error(`${part.name} is ${part.state}: ${part.why ?? ''}`);
     const before = parts.map((part) => cpuSeconds(part.pid ?? 0));
     await new Promise((resolve) => setTimeout(resolve, 30_000));
     const cpu = parts.map((part, i) => (cpuSeconds(part.pid ?? 0) - (before[i] ?? 0)) / 30);
