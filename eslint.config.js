@@ -11,7 +11,18 @@ const doors = [
 const decisions = ['**/reconcile.ts', '**/schedule.ts', '**/zone.ts', '**/table.ts', '**/filters.ts', '**/scores.ts'];
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'scripts/*.cjs', '**/gen/**', 'coverage/**', '*.cjs', 'bin/**', 'scripts/*.mjs'] },
+  {
+    ignores: [
+      'dist/**',
+      'scripts/*.cjs',
+      '**/gen/**',
+      'coverage/**',
+      '*.cjs',
+      'bin/**',
+      'scripts/*.mjs',
+      'examples/**/*.mjs',
+    ],
+  },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

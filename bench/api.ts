@@ -1,19 +1,5 @@
-import { BenchCluster, benchPod, load, spread } from './support.ts';
-import type { BenchContext, BenchFigure, BenchRow } from './row.ts';
-
-/** The API over gRPC, the apiserver a process of its own on the durable store, the client in this one (both share the cores). */
-async function withServer(
-  context: BenchContext,
-  work: (cluster: BenchCluster) => Promise<BenchFigure>,
-): Promise<BenchFigure> {
-  context.say('starting an apiserver');
-  const cluster = await BenchCluster.start({ nats: false });
-  try {
-    return await work(cluster);
-  } finally {
-    await cluster.stop();
-  }
-}
+import { benchPod, load, spread, withServer } from './support.ts';
+import type { BenchRow } from './row.ts';
 
 const creates = (inFlight: number, count: number, goal?: number): BenchRow => ({
   name: `durable pod creates over gRPC, ${inFlight} at a time`,
@@ -22,7 +8,7 @@ const creates = (inFlight: number, count: number, goal?: number): BenchRow => ({
   ...(goal !== undefined && { goal }),
   repeats: 3,
   run: (context) =>
-    withServer(context, async (cluster) => {
+    withServer(context, {}, async (cluster) => {
       const client = cluster.client();
       await load(200, inFlight, (i) => client.create('pods', benchPod(`warm-${i}`)));
       context.say(`creating ${count} pods`);
@@ -41,7 +27,7 @@ const batches: BenchRow = {
   goal: 10_000,
   repeats: 3,
   run: (context) =>
-    withServer(context, async (cluster) => {
+    withServer(context, {}, async (cluster) => {
       const client = cluster.client();
       const batch = (name: string): never[] => Array.from({ length: 100 }, (_, k) => benchPod(`${name}-${k}`));
       await load(10, 4, (i) => client.createMany('pods', batch(`warm-${i}`), { fieldValidation: 'Ignore' }));
@@ -61,7 +47,7 @@ const reads: BenchRow = {
   goal: 10_000,
   repeats: 3,
   run: (context) =>
-    withServer(context, async (cluster) => {
+    withServer(context, {}, async (cluster) => {
       const client = cluster.client();
       await client.create('pods', benchPod('one'));
       await load(2_000, 16, () => client.get('pods', 'default/one'));
@@ -78,7 +64,7 @@ const list = (count: number, goal?: number): BenchRow => ({
   ...(goal !== undefined && { goal }),
   repeats: 3,
   run: (context) =>
-    withServer(context, async (cluster) => {
+    withServer(context, {}, async (cluster) => {
       const client = cluster.client();
       context.say(`creating ${count} pods`);
       await load(count / 100, 4, (i) =>

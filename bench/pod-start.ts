@@ -23,8 +23,7 @@ async function nodeWith(warm: number, context: BenchContext): Promise<SteadfastN
     shared = { warm, node: SteadfastNode.start(182, ['--warm-sandboxes', String(warm)], true) };
   }
   const node = await shared.node;
-  await until(async () => (await node.idleAddresses()).length >= warm, { what: 'the pool is full', timeoutMs: 60_000 });
-  await new Promise((resolve) => setTimeout(resolve, 500)); // what was under way beside is through
+  await until(() => node.isAtRest(warm), { what: 'nothing is under way, and the pool is full', timeoutMs: 60_000 });
   return node;
 }
 export const close = async (): Promise<void> => {
@@ -35,13 +34,19 @@ export const close = async (): Promise<void> => {
 let made = 0;
 const names = (count: number): readonly string[] => Array.from({ length: count }, () => `b${made++}`);
 
-const draft = (node: SteadfastNode, name: string): never =>
+const draft = (node: SteadfastNode, name: string, secrets: readonly string[]): never =>
   ({
     metadata: { name, namespace: 'default' },
     spec: {
       nodeName: node.nodeName,
       terminationGracePeriodSeconds: 1,
-      containers: [{ name: 'app', image, command: ['/bin/busybox', 'sleep', '100000'] }],
+      volumes: secrets.map((secretName) => ({ name: secretName, secret: { secretName } })),
+      containers: [
+        {
+          ...{ name: 'app', image, command: ['/bin/busybox', 'sleep', '100000'] },
+          volumeMounts: secrets.map((secret) => ({ name: secret, mountPath: `/${secret}` })),
+        },
+      ],
     },
   }) as never;
 
@@ -70,12 +75,13 @@ function times(
 async function running(
   node: SteadfastNode,
   count: number,
+  secrets: readonly string[] = [],
 ): Promise<{ readonly pods: readonly string[]; readonly ms: readonly number[] }> {
   const pods = names(count);
   const ready = times(node, pods, (pod) => pod !== undefined && isReady(pod));
   await node.client.createMany(
     'pods',
-    pods.map((name) => draft(node, name)),
+    pods.map((name) => draft(node, name, secrets)),
   );
   return { pods, ms: await ready };
 }
@@ -155,6 +161,23 @@ const create = (count: number, warm: number): BenchRow => ({
   },
 });
 
+/** Until the last of them is. */
+const twenty: BenchRow = {
+  name: '20 pods at once, until all are Ready, 2 sandboxes in advance',
+  unit: 's',
+  better: 'lower',
+  goal: 2.5,
+  repeats: 3,
+  async run(context) {
+    const node = await nodeWith(2, context);
+    const alone = Math.max(...(await bare(node, 20)));
+    const { pods, ms } = await running(node, 20);
+    await gone(node, pods);
+    const last = Math.max(...ms);
+    return { value: last / 1000, extra: { 'times the engine alone': last / alone }, limit: alone / 1000 };
+  },
+};
+
 const heal = (count: number): BenchRow => ({
   name: `${count} containers killed at once, until Ready again`,
   unit: 'ms p50',
@@ -182,6 +205,39 @@ const heal = (count: number): BenchRow => ({
   },
 });
 
+/** What files in memory cost a start: pods with three Secrets as volumes, in turns with pods without. */
+const secretVolumes: BenchRow = {
+  name: 'one pod with 3 Secrets as volumes: how much longer until Ready',
+  unit: 'ms p50',
+  better: 'lower',
+  repeats: 3,
+  async run(context) {
+    const node = await nodeWith(0, context);
+    const secrets = ['one', 'two', 'three'];
+    for (const name of secrets) {
+      const data = { key: Buffer.from(name).toString('base64') };
+      const wish = { metadata: { name, namespace: 'default' }, type: 'Opaque', data } as never;
+      if ((await node.client.get('secrets', `default/${name}`)) === undefined)
+        await node.client.create('secrets', wish);
+    }
+    const times = { plain: [] as number[], filled: [] as number[] };
+    for (let round = 0; round < 10; round++) {
+      for (const [kind, volumes] of [
+        ['plain', []],
+        ['filled', secrets],
+      ] as const) {
+        const { pods, ms } = await running(node, 1, volumes);
+        times[kind].push(...ms);
+        await gone(node, pods);
+        await nodeWith(0, context);
+      }
+    }
+    const plain = percentile(times.plain, 0.5);
+    const filled = percentile(times.filled, 0.5);
+    return { value: filled - plain, extra: { 'ms without': plain, 'times as long': filled / plain } };
+  },
+};
+
 const idle: BenchRow = {
   name: '50 pods for 30 s of nothing: memory (PSS) of the agent',
   unit: 'MB',
@@ -205,7 +261,9 @@ const idle: BenchRow = {
 const sizes = [1, 10, 50] as const;
 export const rows: readonly BenchRow[] = [
   ...sizes.map((count) => create(count, 0)),
+  secretVolumes,
   ...sizes.map(heal),
   idle,
+  twenty,
   ...sizes.map((count) => create(count, 4)),
 ];

@@ -4,8 +4,7 @@ import type { Pod } from '../lib/api/objects.ts';
 import type { Client } from '../lib/client/client.ts';
 import { run, TestCluster } from '../test/support/cluster.ts';
 import { importBusybox } from '../test/support/docker-engine.ts';
-import { cpuSeconds, percentile } from './support.ts';
-import { memoryOf } from '../cli/cluster/memory.ts';
+import { percentile, sleeper } from './support.ts';
 import type { BenchContext, BenchFigure, BenchRow } from './row.ts';
 
 const image = 'troupe-test/busybox:1';
@@ -24,15 +23,6 @@ function cluster(context: BenchContext): Promise<{ cluster: TestCluster; coldSta
   })());
 }
 export const close = async (): Promise<void> => (await shared)?.cluster.stop();
-
-const sleeper = (name: string): never =>
-  ({
-    metadata: { name, namespace: 'default', labels: { app: 'bench' } },
-    spec: {
-      terminationGracePeriodSeconds: 1,
-      containers: [{ name: 'app', image, command: ['/bin/busybox', 'sleep', '3600'] }],
-    },
-  }) as never;
 
 /** Resolves when `check` holds for the pod, pushed by a watch, not polled. */
 async function untilPod(
@@ -195,42 +185,4 @@ const deleteToGone: BenchRow = {
   },
 };
 
-const idle: BenchRow = {
-  name: 'idle, 1 node, 10 pods: memory (PSS) of control plane and agents, without the engine',
-  unit: 'MB',
-  better: 'lower',
-  goal: 300,
-  repeats: 1,
-  async run(context) {
-    const { cluster: made } = await cluster(context);
-    const client = made.client();
-    await client.createMany(
-      'pods',
-      Array.from({ length: 10 }, (_, i) => sleeper(`idle-${i}`)),
-    );
-    context.say('ten pods, then 30 s of nothing');
-    await new Promise((resolve) => setTimeout(resolve, 20_000));
-    const parts = made.state().parts.filter((part) => part.name !== 'docker');
-    for (const part of parts)
-      if (part.pid === undefined) throw new Error(`${part.name} is ${part.state}: ${part.why ?? ''}`);
-    const before = parts.map((part) => cpuSeconds(part.pid ?? 0));
-    await new Promise((resolve) => setTimeout(resolve, 30_000));
-    const cpu = parts.map((part, i) => (cpuSeconds(part.pid ?? 0) - (before[i] ?? 0)) / 30);
-    const memory = parts.map((part) => (memoryOf(part.pid ?? 0) ?? 0) / 1e6);
-    client.close();
-    return {
-      value: memory.reduce((sum, mb) => sum + mb, 0),
-      extra: {
-        '% of a core': cpu.reduce((sum, share) => sum + share * 100, 0),
-        ...Object.fromEntries(
-          parts.flatMap((part, i) => [
-            [`${part.name} MB`, memory[i] ?? 0],
-            [`${part.name} %`, (cpu[i] ?? 0) * 100],
-          ]),
-        ),
-      },
-    };
-  },
-};
-
-export const rows: readonly BenchRow[] = [coldStart, createToRunning, killToHealed, deleteToGone, idle];
+export const rows: readonly BenchRow[] = [coldStart, createToRunning, killToHealed, deleteToGone];

@@ -11,9 +11,13 @@ import {
   type Document,
   type Node,
 } from 'yaml';
+import { fromAutoscalingV1 } from '../lib/api/autoscaling-v1.ts';
 import { parseJson } from '../lib/api/codec/json.ts';
 import { isObject, type Json } from '../lib/api/json.ts';
-import { apiVersionOf, kinds, resourceOfKind, resources, type Resource } from '../lib/api/kinds.ts';
+import { apiVersionOf, type Resource } from '../lib/api/kinds.ts';
+import type { CustomResourceDefinition } from '../lib/api/objects.ts';
+import { kindInfo, knownResources, learnKinds, resourceFor } from './kinds.ts';
+import type { Session } from './session.ts';
 import type { Locate } from './report.ts';
 import { UsageError, type Shell } from './shell.ts';
 
@@ -23,7 +27,7 @@ export interface ManifestObject {
   /** Of the metadata; undefined where the manifest leaves it to the command. */
   readonly namespace: string | undefined;
   readonly name: string;
-  /** As written: nothing added, nothing taken away. */
+  /** As written: nothing added, nothing taken away; an autoscaler of autoscaling/v1 as v2. */
   readonly object: Json;
   /** `web.yaml:12` */
   readonly place: string;
@@ -123,11 +127,11 @@ export function parseManifests(sources: readonly Source[], defaultNamespace: str
   const objects = sources.flatMap((source) => parseSource(source, problems));
   const seen = new Map<string, string>();
   for (const { resource, namespace, name, place } of objects) {
-    const scope = kinds[resource].namespaced ? (namespace ?? defaultNamespace) : '';
+    const scope = kindInfo(resource).namespaced ? (namespace ?? defaultNamespace) : '';
     const key = `${resource}/${scope}/${name}`;
     const before = seen.get(key);
     if (before !== undefined) {
-      problems.push(`${place}: ${kinds[resource].kind} "${name}" is declared twice; the first is at ${before}`);
+      problems.push(`${place}: ${kindInfo(resource).kind} "${name}" is declared twice; the first is at ${before}`);
     }
     seen.set(key, place);
   }
@@ -137,6 +141,30 @@ export function parseManifests(sources: readonly Source[], defaultNamespace: str
   }
   return objects;
 }
+
+/** As `parseManifests`, with the kinds that the cluster has of its own, and those that the manifests themselves define. */
+export async function readManifests(session: Session, sources: readonly Source[]): Promise<ManifestObject[]> {
+  const { namespace } = session.globals;
+  try {
+    return parseManifests(sources, namespace);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    try {
+      await learnKinds(session, definitionsIn(sources));
+    } catch {
+      throw error; // that the cluster cannot be asked is no news beside what is wrong here
+    }
+    return parseManifests(sources, namespace);
+  }
+}
+
+const definitionsIn = (sources: readonly Source[]): readonly CustomResourceDefinition[] =>
+  sources.flatMap((source) =>
+    parseSource(source, [])
+      .filter(({ resource }) => resource === 'customresourcedefinitions')
+      .map(({ object }) => object as unknown as CustomResourceDefinition)
+      .filter(({ spec }) => isObject(spec) && isObject(spec.names) && Array.isArray(spec.versions)),
+  );
 
 function parseSource(source: Source, problems: string[]): ManifestObject[] {
   const notJson = jsonProblem(source);
@@ -233,7 +261,7 @@ function objectsOf(value: unknown, path: Path, context: Context): ManifestObject
       objectsOf(withKind(item, kind, apiVersion), [...path, 'items', index], context),
     );
   }
-  const resource = resourceOfKind(apiVersion, kind);
+  const resource = resourceFor(apiVersion, kind);
   if (resource === undefined) {
     problems.push(`${place}: there is no kind "${kind}" in version "${apiVersion}". ${kindAdvice(kind)}`);
     return [];
@@ -254,7 +282,9 @@ function objectsOf(value: unknown, path: Path, context: Context): ManifestObject
     const offset = nearestOffset(context.document, [...path, ...fieldPath(field)], path.length);
     return offset === undefined ? undefined : at(offset);
   };
-  return [{ resource, namespace, name, object: value, place, locate }];
+  // What is compared with the cluster's state is in the version in which that is kept.
+  const object = resource === 'horizontalpodautoscalers' ? (fromAutoscalingV1(value) as Json) : value;
+  return [{ resource, namespace, name, object, place, locate }];
 }
 
 /** The items of a `PodList` may leave out what the list says. */
@@ -264,9 +294,9 @@ function withKind(item: unknown, listKind: string, apiVersion: string): unknown 
 }
 
 function kindAdvice(kind: string): string {
-  const same = resources.filter((resource) => kinds[resource].kind.toLowerCase() === kind.toLowerCase());
-  const known = (same.length > 0 ? same : resources).map(
-    (resource) => `${kinds[resource].kind} (${apiVersionOf(kinds[resource])})`,
+  const same = knownResources().filter((resource) => kindInfo(resource).kind.toLowerCase() === kind.toLowerCase());
+  const known = (same.length > 0 ? same : knownResources()).map(
+    (resource) => `${kindInfo(resource).kind} (${apiVersionOf(kindInfo(resource))})`,
   );
   return `${same.length > 0 ? 'There is' : 'There are'} ${known.join(', ')}`;
 }

@@ -5,7 +5,7 @@ import type { Objects, Resource } from '../lib/api/kinds.ts';
 import { checkSelection, read, type Selecting } from './select.ts';
 import { withSession, type Session } from './session.ts';
 import { AlreadyReported, UsageError, type Shell } from './shell.ts';
-import { nameOf, parseTargets } from './targets.ts';
+import { nameOf, readTargets } from './targets.ts';
 
 /** What `label` and `annotate` have in common: all but the field and the words. */
 export interface MetadataField {
@@ -41,7 +41,7 @@ const attempts = 5;
 async function edit(session: Session, what: readonly string[], options: Options, which: MetadataField): Promise<void> {
   const output = session.outputOf('name', 'yaml', 'json');
   const { targetWords, edits } = parseEdits(what, which);
-  const targets = parseTargets(targetWords);
+  const targets = await readTargets(session, targetWords);
   checkSelection(targets, options);
   const chosen = options.selector !== undefined || options.fieldSelector !== undefined || options.all === true;
   if (!chosen && targets.some((target) => target.names === undefined)) {

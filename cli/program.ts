@@ -4,16 +4,22 @@ import { messageOf } from '../lib/base/errors.ts';
 import * as annotate from './commands/annotate.ts';
 import * as apply from './commands/apply.ts';
 import * as attach from './commands/attach.ts';
+import * as autoscale from './commands/autoscale.ts';
 import * as completion from './commands/completion.ts';
 import * as copy from './commands/cp.ts';
+import * as debug from './commands/debug.ts';
 import * as remove from './commands/delete.ts';
 import * as describe from './commands/describe.ts';
+import * as drain from './commands/drain.ts';
 import * as events from './commands/events.ts';
 import * as exec from './commands/exec.ts';
 import * as get from './commands/get.ts';
 import * as label from './commands/label.ts';
 import * as logs from './commands/logs.ts';
 import * as portForward from './commands/port-forward.ts';
+import * as proxies from './commands/proxies.ts';
+import * as quarantine from './commands/quarantine.ts';
+import * as rollingUpdate from './commands/rolling-update.ts';
 import * as scale from './commands/scale.ts';
 import * as top from './commands/top.ts';
 import * as version from './commands/version.ts';
@@ -35,10 +41,16 @@ const commands: readonly CommandFile[] = [
   logs,
   exec,
   attach,
+  debug,
   portForward,
   copy,
   top,
+  proxies,
   scale,
+  autoscale,
+  rollingUpdate,
+  drain,
+  quarantine,
   label,
   annotate,
   remove,

@@ -94,6 +94,7 @@ function adviceFor(error: ApiError, globals: Addresses): string | undefined {
     case 'InternalError':
     case 'Invalid':
     case 'MethodNotAllowed':
+    case 'NotAcceptable':
     case 'Unauthorized':
     case 'UnsupportedMediaType':
       return undefined;

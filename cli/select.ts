@@ -1,7 +1,8 @@
 import { notFound } from '../lib/base/errors.ts';
 import { makeKey } from '../lib/api/keys.ts';
-import { kinds, type Objects, type Resource } from '../lib/api/kinds.ts';
+import type { Objects, Resource } from '../lib/api/kinds.ts';
 import type { ListOptions, ListResult } from '../lib/client/client.ts';
+import { kindInfo } from './kinds.ts';
 import type { Session } from './session.ts';
 import { UsageError } from './shell.ts';
 import { scopeOf, selectorText, type Target } from './targets.ts';
@@ -60,7 +61,7 @@ export const keyIn = (session: Session, resource: Resource, name: string): strin
 /** NotFound that says where it was looked for. */
 export function missing(session: Session, resource: Resource, name: string): Error {
   const error = notFound(resource, name);
-  if (kinds[resource].namespaced) error.message += ` in namespace "${session.globals.namespace}"`;
+  if (kindInfo(resource).namespaced) error.message += ` in namespace "${session.globals.namespace}"`;
   return error;
 }
 

@@ -90,7 +90,7 @@ export function globalsOf(command: CommandUnknownOpts, env: Shell['env']): Globa
 
 /** What a pod is told of the API by its environment; undefined outside of pods. */
 function serverOfPod(env: Shell['env']): string | undefined {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT_GRPC: port } = env;
   return host === undefined || host === '' || port === undefined || port === '' ? undefined : `${host}:${port}`;
 }
 

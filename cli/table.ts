@@ -1,6 +1,6 @@
 import type { Objects, Resource } from '../lib/api/kinds.ts';
-import { columnsOf, rowOf } from '../lib/api/printing/index.ts';
 import { colorOfStatus, newLayout, type Colors } from './columns.ts';
+import { tableColumns, tableRow } from './kinds.ts';
 import { nameOf } from './targets.ts';
 
 export interface TableOptions {
@@ -24,7 +24,7 @@ export interface Table {
 
 export function newTable(options: TableOptions): Table {
   const { resource, colors } = options;
-  const columns = columnsOf(resource).map((column, index) => ({ ...column, index }));
+  const columns = tableColumns(resource).map((column, index) => ({ ...column, index }));
   const shown = columns.filter((column) => column.priority === 0 || options.wide);
   const layout = newLayout();
   const tinted = resource === 'events' ? 'Type' : 'Status';
@@ -37,7 +37,7 @@ export function newTable(options: TableOptions): Table {
     ...(options.showLabels ? ['LABELS'] : []),
   ];
   const rowFor = (item: Objects[Resource], nowMs: number): string[] => {
-    const cells = rowOf(resource, item, nowMs);
+    const cells = tableRow(resource, item, nowMs);
     const labels = item.metadata.labels ?? {};
     return [
       ...(options.withNamespace ? [item.metadata.namespace ?? ''] : []),

@@ -1,4 +1,6 @@
-import { kinds, resourceByName, resources, type Resource } from '../lib/api/kinds.ts';
+import type { Resource } from '../lib/api/kinds.ts';
+import { inCategory, kindInfo, knownResources, learnNamed, resourceNamed } from './kinds.ts';
+import type { Session } from './session.ts';
 import { UsageError } from './shell.ts';
 
 /** What a person named: one kind, and which of its objects; without names, all that the selectors leave. */
@@ -9,7 +11,17 @@ export interface Target {
 
 /** The kinds behind a word that stands for several. */
 const categories: Readonly<Record<string, readonly Resource[]>> = {
-  all: ['pods', 'replicationcontrollers', 'services'],
+  all: [
+    'pods',
+    'replicationcontrollers',
+    'services',
+    'daemonsets',
+    'deployments',
+    'replicasets',
+    'jobs',
+    'cronjobs',
+    'horizontalpodautoscalers',
+  ],
 };
 
 /**
@@ -22,6 +34,17 @@ export function parseTargets(words: readonly string[]): Target[] {
   if (words.some((word) => word.includes('/'))) return parsePairs(words);
   const chosen = [...new Set(first.split(',').flatMap(resourcesNamed))];
   return chosen.map((resource) => (rest.length === 0 ? { resource } : { resource, names: rest }));
+}
+
+/** As `parseTargets`, asking the cluster for its own kinds where a word names none that is built in. */
+export async function readTargets(session: Session, words: readonly string[]): Promise<Target[]> {
+  const [first = ''] = words;
+  const pairs = words.filter((word) => word.includes('/'));
+  await learnNamed(
+    session,
+    pairs.length > 0 ? pairs.map((word) => word.slice(0, word.indexOf('/'))) : first.split(','),
+  );
+  return parseTargets(words);
 }
 
 function parsePairs(words: readonly string[]): Target[] {
@@ -41,29 +64,29 @@ function parsePairs(words: readonly string[]): Target[] {
 
 function resourcesNamed(word: string): readonly Resource[] {
   const category = categories[word.toLowerCase()];
-  if (category !== undefined) return category;
-  const resource = resourceByName(word);
+  if (category !== undefined) return [...category, ...inCategory(word.toLowerCase())];
+  const resource = resourceNamed(word);
   if (resource === undefined) throw new UsageError(`there is no kind "${word}". Kinds: ${kindList()}`);
   return [resource];
 }
 
 const kindList = (): string =>
-  resources
+  knownResources()
     .map((resource) => {
-      const short = kinds[resource].shortNames[0];
+      const short = kindInfo(resource).shortNames[0];
       return short === undefined ? resource : `${resource} (${short})`;
     })
     .join(', ');
 
 /** `pod/web-1`, the name under which every command speaks of an object; with the group where it is not the core one. */
 export function nameOf(resource: Resource, name: string): string {
-  const { singular, group } = kinds[resource];
+  const { singular, group } = kindInfo(resource);
   return group === '' ? `${singular}/${name}` : `${singular}.${group}/${name}`;
 }
 
 /** The namespace in which to look for objects of a kind; undefined for all, and for kinds that have none. */
 export const scopeOf = (resource: Resource, namespace: string, all: boolean): string | undefined =>
-  all || !kinds[resource].namespaced ? undefined : namespace;
+  all || !kindInfo(resource).namespaced ? undefined : namespace;
 
 /**
  * A selector as the API reads it. `stage==production && role==frontend` is how the Borg and Omega papers' successor

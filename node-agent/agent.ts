@@ -1,95 +1,26 @@
-import type { Meter, Tracer } from '@opentelemetry/api';
 import type { Key } from '../lib/api/keys.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
-import { wait, type Clock } from '../lib/base/clock.ts';
+import { wait } from '../lib/base/clock.ts';
 import { messageOf } from '../lib/base/errors.ts';
-import type { Log } from '../lib/base/log.ts';
-import type { EventBus } from '../lib/bus/bus.ts';
-import type { Client } from '../lib/client/client.ts';
+import { firstComeFirst, misfitOf } from './admission.ts';
 import { oomKillsBeside } from './cgroups/oom-kills.ts';
-import type { PodCgroups } from './cgroups/pod-cgroups.ts';
-import { newObjectFollower, type ObjectFollower } from '../lib/view/follow.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
-import type { ImageKeeper } from './images/image-keeper.ts';
-import { newImagePuller } from './images/image-puller.ts';
 import { podContainerOf, uidOf, type PodContainer } from './labels.ts';
-import { Limit } from './limit.ts';
 import { tellMaintenance } from './maintenance.ts';
-import { agentMetrics } from './metrics.ts';
-import { portMappings } from './perform.ts';
-import type { Peer, PodNetwork, PortMapping } from './network/pod-network.ts';
-import { NodeKeeper, type NodeSource } from './node/node-keeper.ts';
-import type { Health, Machine } from './node/node-status.ts';
-import { podReference, type AgentParts, type ServiceSource, type Telling } from './parts.ts';
-import type { DnsSettings } from './pod-files.ts';
-import type { PodSource } from './pod-source.ts';
-import type { PodStorage } from './pod-storage.ts';
+import { NodeKeeper } from './node/node-keeper.ts';
+import type { Health } from './node/node-status.ts';
+import { podReference, type AgentParts } from './parts.ts';
 import { PodWorker } from './pod-worker.ts';
-import { newChecker, type Checker } from './probes/checks.ts';
 import { forgottenPod } from './forgotten-pod.ts';
-import { infraImageName } from './runtime/infra-image.ts';
-import type { ContainerRuntime, RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
-import type { NodeSecurity } from './security/container-security.ts';
+import type { RuntimeContainer, RuntimeEvent } from './runtime/runtime.ts';
 import type { PodInSight } from './stats/sampler.ts';
-import { steadyClock } from './steady-time.ts';
-import { WarmPool } from './warm/warm-pool.ts';
-import { newStatusWriter, type StatusWriter } from './status-writer.ts';
+import { tellDeath } from './withdrawal/deaths.ts';
 import { servePodStreams } from './streams/stream-server.ts';
-import { FollowedConfig } from './volumes/followed-config.ts';
-import { PodTokens } from './volumes/pod-tokens.ts';
 import { watchSizes } from './volumes/size-watch.ts';
-
-/** What an agent is made of. Everything is handed in, so that a whole cluster can live in one process on fakes. */
-export interface AgentOptions {
-  readonly cluster: string;
-  readonly machine: Machine;
-  readonly runtime: ContainerRuntime;
-  readonly network: PodNetwork;
-  readonly storage: PodStorage;
-  readonly client: Client;
-  readonly bus: EventBus | undefined;
-  readonly pods: PodSource;
-  readonly services: ServiceSource;
-  readonly nodes: NodeSource;
-  /** Resolves when the three above are complete; nothing is ended or started before. */
-  readonly synced: Promise<unknown>;
-  readonly dns: DnsSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly meter: Meter;
-  readonly tracer: Tracer;
-  readonly signal: AbortSignal;
-  /** Where Events go; default: nowhere. */
-  readonly telling?: Telling;
-  /** Can be shared by many agents. Default: one of its own. */
-  readonly statuses?: StatusWriter;
-  readonly follower?: ObjectFollower;
-  readonly check?: Checker;
-  /** What the machine is short of, as last looked at. */
-  /** Why a pod that has just come must not start here; default: every pod may. */
-  readonly refuse?: (pod: Pod) => EndOrder | undefined;
-  readonly pressure?: () => Pick<Health, 'memory' | 'disk' | 'processes'>;
-  /** Default: no seccomp profiles of its own, and the safe kernel settings only. */
-  readonly security?: NodeSecurity;
-  readonly cgroups?: PodCgroups | undefined;
-  readonly maxPodPids?: number;
-  /** Told of every pull; default: nobody remembers. */
-  readonly images?: Pick<ImageKeeper, 'pulled'>;
-  readonly infraImage?: string;
-  /** How many sandboxes are kept ready in advance; only where the engine knows late host names. Default 0. */
-  readonly warmSandboxes?: number;
-  readonly maxParallelSteps?: number;
-  readonly maxParallelPulls?: number;
-  readonly heartbeatMs?: number;
-  /** After so long without a byte either way a stream into a pod ends. */
-  readonly streamIdleMs?: number;
-  readonly leaseMs?: number;
-  /** The slow net under the engine's events. */
-  readonly relistMs?: number;
-  /** Whether the pods of other nodes must be reachable from here; default: yes. Nodes without real pods need no routes. */
-  readonly routes?: boolean;
-}
+import { agentParts, type AgentOptions } from './agent-options.ts';
+import { sweepFolders, sweepGroups } from './leftovers.ts';
+import { NetworkKeeper } from './network/network-keeper.ts';
 
 export interface Agent {
   /** undefined when it can run pods, else why not. */
@@ -107,9 +38,7 @@ export interface Agent {
   pods(): Iterable<PodInSight>;
 }
 
-const telling: Telling = { event: () => undefined };
 const retry = { firstMs: 100, maxMs: 5_000 };
-const peersPauseMs = 100;
 
 /**
  * Starts an agent; it lasts until `signal` aborts, and then leaves every container running. It comes to work when the
@@ -125,61 +54,43 @@ class RunningAgent implements Agent {
   readonly #options: AgentOptions;
   readonly #parts: AgentParts;
   readonly #keeper: NodeKeeper;
+  readonly #network: NetworkKeeper;
   readonly #workers = new Map<string, PodWorker>();
   readonly #uidByKey = new Map<Key, string>();
+  /** Pods that were refused when they came: they take no room. */
+  readonly #turnedAway = new Set<string>();
+  /** Pods of which it is being asked whether there is room for them. */
+  readonly #inDoubt = new Set<string>();
   #engine: string | undefined = 'the container engine has not answered yet';
   #working = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    const { machine, runtime, clock, log, signal, client } = options;
-    const metrics = agentMetrics(options.meter);
-    const steps = new Limit(options.maxParallelSteps ?? 8);
-    const image = options.infraImage ?? infraImageName;
-    const size = options.warmSandboxes ?? 0;
-    this.#parts = {
-      runtime,
-      network: options.network,
-      storage: options.storage,
-      client,
-      pods: options.pods,
-      services: options.services,
-      followed: new FollowedConfig(
-        options.follower ??
-          newObjectFollower({ client, bus: options.bus, cluster: options.cluster, clock, log, signal }),
-        (uid) => this.#workers.get(uid)?.configChanged(),
-      ),
-      tokens: new PodTokens({ client, clock }, (uid) => this.#workers.get(uid)?.configChanged()),
-      statuses:
-        options.statuses ??
-        newStatusWriter({
-          ...{ client, clock, log, signal },
-          onWritten: (count, failed) => {
-            metrics.statusWrites.add(count - failed, { outcome: 'ok' });
-            if (failed > 0) metrics.statusWrites.add(failed, { outcome: 'refused' });
-          },
-        }),
-      puller: newImagePuller(runtime, options.maxParallelPulls ?? 3, options.images),
-      cgroups: options.cgroups,
-      maxPodPids: options.maxPodPids ?? 0,
-      security: options.security ?? { seccompDir: '', allowedSysctls: [] },
-      check: options.check ?? newChecker(runtime),
-      telling: options.telling ?? telling,
-      node: machine,
-      dns: options.dns,
-      infraImage: image,
-      warm: new WarmPool({ runtime, network: options.network, steps, image, size, clock, log, signal }),
-      steps,
-      clock: steadyClock(clock),
-      wall: () => clock.now(),
-      log,
-      tracer: options.tracer,
-      metrics,
-      signal,
-    };
+    const { cluster, machine, nodes, network, client, bus, clock, log, signal } = options;
+    this.#parts = agentParts(options, {
+      onConfig: (uid) => this.#workers.get(uid)?.configChanged(),
+      onExit: (containerId) => {
+        for (const worker of this.#workers.values()) {
+          if (![...worker.containers].some(({ is }) => is.id === containerId)) continue;
+          this.#tellDeath(containerId, worker);
+          worker.exited(containerId);
+        }
+      },
+    });
+    this.#network = new NetworkKeeper({
+      ...{ network, nodes, node: machine.name, routes: options.routes ?? true, clock, log, signal },
+      pods: () => this.#workers.values(),
+      warm: () => this.#parts.warm.addresses(),
+      onRange: () => {
+        for (const worker of this.#workers.values()) worker.wake();
+        this.#parts.warm.fill();
+        this.#keeper.check();
+      },
+    });
     this.#keeper = new NodeKeeper({
-      ...{ cluster: options.cluster, machine, nodes: options.nodes, client, bus: options.bus, clock, log, signal },
+      ...{ cluster, machine, nodes, client, bus, clock, log, signal },
       health: () => this.#health(),
+      images: () => options.nodeImages?.(),
       heartbeatMs: options.heartbeatMs ?? 500,
       leaseMs: options.leaseMs ?? 10_000,
     });
@@ -192,7 +103,7 @@ class RunningAgent implements Agent {
     return this.#parts.warm.ready;
   }
   notReady(): string | undefined {
-    return this.#engine ?? (this.#working ? this.#networkMissing() : 'the views are not complete yet');
+    return this.#engine ?? (this.#working ? this.#network.missing() : 'the views are not complete yet');
   }
   checkNode(): void {
     this.#keeper.check();
@@ -233,15 +144,14 @@ class RunningAgent implements Agent {
       this.#working = true;
       this.#setEngine(undefined);
       nodes.onChange(({ key }) => {
-        if (key === machine.name) void this.#takeRange();
-        else this.#peersChanged();
+        this.#network.changed(key);
       });
       pods.onChange(({ key, after }) => {
         this.#onPod(key, after);
       });
-      for (const pod of pods.list()) this.#onPod(keyOf(pod), pod); // whoever came meanwhile
-      await this.#takeRange();
-      this.#peersChanged();
+      for (const pod of firstComeFirst(pods.list())) this.#onPod(keyOf(pod), pod); // whoever came meanwhile
+      await this.#network.takeRange();
+      this.#network.peersChanged();
       void this.#relistNowAndThen();
       tellMaintenance({
         ...{ node: machine.name, nodes, pods, client: this.#options.client },
@@ -266,10 +176,42 @@ class RunningAgent implements Agent {
     const { uid } = pod.metadata;
     this.#uidByKey.set(key, uid);
     const isNew = !this.#workers.has(uid) && pod.status.startTime === undefined;
-    const worker = this.#workerFor(pod);
+    if (this.#inDoubt.has(uid)) return;
     const refusal = isNew ? this.#options.refuse?.(pod) : undefined;
-    if (refusal !== undefined) worker.evict(refusal);
+    if (isNew && refusal === undefined && this.#misfit(pod, this.#options.pods.list()) !== undefined)
+      void this.#ask(key, pod);
+    else this.#take(pod, refusal);
+  }
+
+  #take(pod: Pod, refusal: EndOrder | undefined): void {
+    const worker = this.#workerFor(pod);
+    if (refusal !== undefined && worker.evict(refusal)) this.#turnedAway.add(pod.metadata.uid);
     worker.heard(pod);
+  }
+
+  /** Where a pod does not fit by what was heard, the API is asked: word of one that made room for it may have been lost. */
+  async #ask(key: Key, { metadata: { uid } }: Pod): Promise<void> {
+    const { client, machine, pods, signal, clock } = this.#options;
+    this.#inDoubt.add(uid);
+    let now: readonly Pod[] | undefined;
+    for (let attempt = 0; now === undefined && !signal.aborted; attempt++) {
+      const selected = { fieldSelector: `spec.nodeName=${machine.name}` };
+      now = await client.list('pods', selected, { signal }).then(
+        ({ items }) => items,
+        () => undefined,
+      );
+      if (now === undefined) await wait(clock, backoffMs(attempt, retry), signal).catch(() => undefined);
+    }
+    this.#inDoubt.delete(uid);
+    const pod = pods.get(key);
+    if (now !== undefined && pod?.metadata.uid === uid) this.#take(pod, this.#misfit(pod, now));
+  }
+
+  /** Those that were taken already, as the API tells of them: their room is free when it says so, for schedulers and for us. */
+  #misfit(pod: Pod, all: readonly Pod[]): EndOrder | undefined {
+    const { machine, nodes } = this.#options;
+    const taken = all.filter(({ metadata: { uid } }) => this.#workers.has(uid) && !this.#turnedAway.has(uid));
+    return misfitOf(pod, nodes.get(machine.name), taken);
   }
 
   #workerFor(pod: Pod): PodWorker {
@@ -278,6 +220,7 @@ class RunningAgent implements Agent {
     if (worker === undefined) {
       worker = new PodWorker(this.#parts, pod, (over) => {
         this.#workers.delete(over);
+        this.#turnedAway.delete(over);
         const key = keyOf(pod);
         if (this.#uidByKey.get(key) === over) this.#uidByKey.delete(key);
       });
@@ -286,78 +229,13 @@ class RunningAgent implements Agent {
     return worker;
   }
 
-  #takingRange = false;
-  /** The node's own range has come, perhaps. */
-  async #takeRange(): Promise<void> {
-    const { nodes, network, machine, log, clock } = this.#options;
-    const podCidr = nodes.get(machine.name)?.spec.podCIDR;
-    if (podCidr === undefined || podCidr === '' || network.configured || this.#takingRange) return;
-    this.#takingRange = true;
-    try {
-      await network.configure({ podCidr, inUse: this.#addressesInUse(), hostPorts: this.#hostPortsInUse() });
-      await network.sweep(new Set([...this.#workers.keys(), ...this.#parts.warm.addresses().keys()]));
-    } catch (error) {
-      log.warn({ error: messageOf(error) }, 'the pod network could not be set up; trying again');
-      clock.after(2_000, () => void this.#takeRange());
-      return;
-    } finally {
-      this.#takingRange = false;
-    }
-    log.info({ podCidr }, 'took the pod range into use');
-    for (const worker of this.#workers.values()) worker.wake();
-    this.#parts.warm.fill();
-    this.#keeper.check();
-  }
-
-  #peersWaiting = false;
-  #peersAgain = false;
-  /** Nodes come in crowds: what a moment brings is taken together, one round at a time. */
-  #peersChanged(): void {
-    const { nodes, network, machine, log, clock, signal, routes = true } = this.#options;
-    if (!routes || signal.aborted) return;
-    this.#peersAgain = this.#peersWaiting;
-    if (this.#peersWaiting) return;
-    this.#peersWaiting = true;
-    clock.after(peersPauseMs, () => {
-      network
-        .setPeers(peersOf(nodes, machine.name))
-        .catch((error: unknown) => {
-          log.warn({ error: messageOf(error) }, 'the routes to other nodes could not be set');
-        })
-        .finally(() => {
-          this.#peersWaiting = false;
-          const again = this.#peersAgain;
-          this.#peersAgain = false;
-          if (again) this.#peersChanged();
-        });
-    });
-  }
-
-  #addressesInUse(): ReadonlyMap<string, string> {
-    const inUse = new Map<string, string>(this.#parts.warm.addresses());
-    for (const worker of this.#workers.values()) {
-      for (const { kind, ip } of worker.containers)
-        if (kind === 'sandbox' && ip !== undefined) inUse.set(worker.uid, ip);
-    }
-    return inUse;
-  }
-
-  #hostPortsInUse(): ReadonlyMap<string, readonly PortMapping[]> {
-    const inUse = new Map<string, readonly PortMapping[]>();
-    for (const worker of this.#workers.values()) {
-      const ports = portMappings(worker);
-      for (const { kind, ip, is } of worker.containers)
-        if (kind === 'sandbox' && ip !== undefined && is.state === 'running' && ports.length > 0) inUse.set(ip, ports);
-    }
-    return inUse;
-  }
-
   // ---- What the engine tells -------------------------------------------------------------------
 
   async #onEvent({ type, containerId, name, labels }: RuntimeEvent): Promise<void> {
     if (type === 'die') this.#parts.warm.died(containerId);
     const worker = this.#workers.get(uidOf(name, labels) ?? '');
     if (worker === undefined) return;
+    if (type === 'die') this.#tellDeath(containerId, worker);
     if (type === 'start' && worker.version === undefined) return; // its own doing, as a rule: it looks itself, and lists tell the rest
     try {
       const found = type === 'destroy' ? undefined : await this.#options.runtime.inspect(containerId);
@@ -373,6 +251,12 @@ class RunningAgent implements Agent {
       );
       void this.#relist();
     }
+  }
+
+  #tellDeath(containerId: string, worker: PodWorker): void {
+    const { bus, cluster, machine, services } = this.#options;
+    const { wall, metrics } = this.#parts;
+    if (tellDeath({ bus, cluster, node: machine, services, wall }, containerId, worker)) metrics.deathsTold.add(1);
   }
 
   /** A container that lives on lost one of its processes: its status cannot tell, so that an Event does. */
@@ -447,30 +331,30 @@ class RunningAgent implements Agent {
       this.#parts.tokens.resume(pod);
       adopted++;
     }
-    await this.#sweepGroups(new Set([...known.keys(), ...this.#workers.keys()]));
+    void this.#endLeftProcesses(found);
+    await sweepGroups(this.#options.cgroups, (uid) => known.has(uid) || this.#workers.has(uid), log);
     await this.#sweepFolders();
     log.info({ adopted, pods: known.size }, 'took over what runs');
   }
 
-  /** Removes what is left of pods that are gone; what cannot be removed now is tried again with the next list. */
-  async #sweepFolders(): Promise<void> {
-    const { pods, storage, log } = this.#options;
-    const known = new Set(pods.list().map((pod) => pod.metadata.uid));
-    for (const uid of await storage.list()) {
-      if (known.has(uid) || this.#workers.has(uid)) continue;
-      await storage.remove(uid).catch((error: unknown) => {
-        log.warn({ uid, error: messageOf(error) }, 'the folder of a pod that is gone could not be removed');
-      });
+  /** Commands of callers who lost them when the agent before this one was killed. */
+  async #endLeftProcesses(found: readonly RuntimeContainer[]): Promise<void> {
+    const { runtime, log } = this.#options;
+    for (const { id, name, state } of found) {
+      if (state !== 'running') continue;
+      try {
+        const ended = await runtime.endLeftProcesses(id);
+        if (ended > 0) log.info({ container: name, ended }, 'ended commands whose callers have gone');
+      } catch (error) {
+        log.warn({ container: name, error: messageOf(error) }, 'what was left of commands could not be looked for');
+      }
     }
   }
 
-  async #sweepGroups(keep: ReadonlySet<string>): Promise<void> {
-    const { cgroups, log } = this.#options;
-    try {
-      for (const uid of (await cgroups?.list()) ?? []) if (!keep.has(uid)) await cgroups?.remove(uid);
-    } catch (error) {
-      log.warn({ error: messageOf(error) }, 'control groups of pods that are gone could not be removed');
-    }
+  async #sweepFolders(): Promise<void> {
+    const { pods, storage, log } = this.#options;
+    const known = new Set(pods.list().map((pod) => pod.metadata.uid));
+    await sweepFolders(storage, (uid) => known.has(uid) || this.#workers.has(uid), log);
   }
 
   /** Containers of a pod that the API does not know: it was removed by force while nobody looked. */
@@ -490,10 +374,7 @@ class RunningAgent implements Agent {
 
   #health(): Health {
     const none = { memory: undefined, disk: undefined, processes: undefined };
-    return { engine: this.#engine, network: this.#networkMissing(), ...(this.#options.pressure?.() ?? none) };
-  }
-  #networkMissing(): string | undefined {
-    return this.#options.network.configured ? undefined : 'the node has no range of pod addresses (podCIDR) yet';
+    return { engine: this.#engine, network: this.#network.missing(), ...(this.#options.pressure?.() ?? none) };
   }
   #setEngine(engine: string | undefined): void {
     if (engine === this.#engine) return;
@@ -527,12 +408,4 @@ function groupByUid(found: readonly RuntimeContainer[]): ReadonlyMap<string, rea
     groups.set(container.uid, [...(groups.get(container.uid) ?? []), container]);
   }
   return groups;
-}
-
-function peersOf(nodes: NodeSource, self: string): readonly Peer[] {
-  return nodes.list().flatMap((node) => {
-    const podCidr = node.spec.podCIDR ?? '';
-    const nodeIp = node.status.addresses?.find((address) => address.type === 'InternalIP')?.address ?? '';
-    return node.metadata.name === self || podCidr === '' || nodeIp === '' ? [] : [{ podCidr, nodeIp }];
-  });
 }

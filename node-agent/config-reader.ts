@@ -1,7 +1,9 @@
 import { makeKey } from '../lib/api/keys.ts';
 import type { Container, Pod } from '../lib/api/objects.ts';
+import { serviceLinksAnnotation } from '../lib/api/service-links.ts';
 import { environment } from './environment.ts';
-import type { AgentParts } from './parts.ts';
+import { mostBytes, mostVariables, serviceLinks } from './service-links.ts';
+import { podReference, type AgentParts } from './parts.ts';
 import type { ConfigReader } from './volumes/driver.ts';
 
 const fetchTimeoutMs = 5_000;
@@ -58,15 +60,27 @@ export async function environmentOf(
     found(names('configMap'), config.configMap),
     found(names('secret'), config.secret),
   ]);
+  const links = serviceLinks(
+    pod,
+    parts.services.list(pod.metadata.namespace),
+    parts.services.get('default/kubernetes'),
+  );
+  if (links.left > 0) tellCut(parts, pod, container, links.left);
   return environment({
     pod,
     container,
     podIp,
     hostIp: parts.node.hostIp,
-    services: parts.services.list(pod.metadata.namespace),
-    apiService: parts.services.get('default/kubernetes'),
+    links: links.variables,
     configMaps,
     secrets,
     node: parts.node,
   });
 }
+
+const tellCut = (parts: AgentParts, pod: Pod, container: Container, left: number): void => {
+  const words =
+    `the environment of container "${container.name}" leaves out ${left} Services of the namespace: it may have ${mostVariables} variables and ` +
+    `${mostBytes / 1024} KiB of them. Name the Services that are wanted in the annotation ${serviceLinksAnnotation}, or set enableServiceLinks to false`;
+  parts.telling.event(podReference(pod, container.name), 'Warning', 'ServiceLinksCut', words);
+};

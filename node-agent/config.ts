@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { listOf, type ConfigTable } from '../lib/base/config.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import { parseReserved } from './node/allocatable.ts';
+import { parseResources } from './node/declared.ts';
 import { controllerOptions } from '../lib/controller/service.ts';
 
 const { apiserver, nats, cluster } = controllerOptions;
@@ -109,6 +110,14 @@ export const agentOptions = {
     default: 'cpu=100m,memory=256Mi',
     parse: (text: string) => (parseReserved(text), text),
     help: "What pods cannot have: kept for the machine's own programs; cpu, memory, ephemeral-storage",
+  },
+  resources: {
+    flag: '--resources',
+    env: 'TROUPE_RESOURCES',
+    default: '',
+    unit: 'domain/name=n,…',
+    parse: (text: string) => (parseResources(text), text),
+    help: 'What the machine has beyond cpu, memory and disk, by the piece, such as example.com/gpu=2',
   },
   evictionHard: {
     flag: '--eviction-hard',

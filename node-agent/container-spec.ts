@@ -37,6 +37,7 @@ export interface ContainerInputs {
   readonly container: Container;
   readonly attempt: number;
   readonly crashes: number;
+  readonly ahead?: boolean;
   readonly sandboxId: string;
   readonly environment: readonly string[];
   readonly mounts: ContainerSpec['mounts'];
@@ -45,17 +46,19 @@ export interface ContainerInputs {
   /** In a sandbox that was made in advance: the pod's host name. */
   readonly lateHostname?: string | undefined;
   readonly cgroupParent?: string | undefined;
+  /** The id of the container whose processes it sees, where these are no more than its own. */
+  readonly targetId?: string | undefined;
 }
 
 /** One attempt at one container, as the engine is asked for it. */
 export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec {
-  const { container, kind, attempt, crashes } = inputs;
+  const { container, kind, attempt, crashes, ahead, sandboxId } = inputs;
   const values = asMap(inputs.environment);
   return {
     name: containerName(pod, container.name, attempt),
     image: container.image,
-    labels: labelsFor(pod, { kind, container, attempt, crashes, sandboxId: inputs.sandboxId }),
-    sandboxId: inputs.sandboxId,
+    labels: labelsFor(pod, { kind, container, attempt, crashes, sandboxId, ahead }),
+    sandboxId,
     ...(some(container.command) ? { command: container.command.map((word) => expanded(word, values)) } : {}),
     ...(some(container.args) ? { args: container.args.map((word) => expanded(word, values)) } : {}),
     ...(inputs.lateHostname === undefined ? {} : { lateHostname: true }),
@@ -69,6 +72,7 @@ export function containerSpec(pod: Pod, inputs: ContainerInputs): ContainerSpec 
     ...(pod.spec.hostPID === true ? { hostPid: true } : {}),
     ...(pod.spec.hostIPC === true ? { hostIpc: true } : {}),
     ...(pod.spec.shareProcessNamespace === true ? { sharedPid: true } : {}),
+    ...(inputs.targetId === undefined ? {} : { pidOf: inputs.targetId }),
     ...engineResources(container),
     ...(inputs.cgroupParent === undefined ? {} : { cgroupParent: inputs.cgroupParent }),
     oomScoreAdj: oomScore(pod, container, inputs.nodeMemoryBytes),

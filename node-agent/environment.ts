@@ -1,5 +1,6 @@
 import { quantityIn } from './resource-amount.ts';
-import type { ConfigMap, Container, EnvVar, Pod, Secret, Service } from '../lib/api/objects.ts';
+import type { ConfigMap, Container, EnvVar, Pod, Secret } from '../lib/api/objects.ts';
+import type { ServiceLinks } from './service-links.ts';
 
 /** What environment variables are made from. Pure: everything has been fetched before. */
 export interface EnvironmentInputs {
@@ -8,10 +9,8 @@ export interface EnvironmentInputs {
   /** The pod's address; empty while it has none. */
   readonly podIp: string;
   readonly hostIp: string;
-  /** Of the pod's namespace. */
-  readonly services: readonly Service[];
-  /** The `kubernetes` Service of the default namespace, where there is one. */
-  readonly apiService: Service | undefined;
+  /** What tells of Services: see `serviceLinks`. */
+  readonly links: ServiceLinks['variables'];
   readonly configMaps: ReadonlyMap<string, ConfigMap>;
   readonly secrets: ReadonlyMap<string, Secret>;
   /** The node's capacity: what a container without limits may use. */
@@ -26,10 +25,8 @@ export class ConfigMissing extends Error {}
  * `envFrom`, then `env` with `$(VAR)` expanded. Throws ConfigMissing naming what is not there.
  */
 export function environment(inputs: EnvironmentInputs): readonly string[] {
-  const { pod, container } = inputs;
-  const values = new Map<string, string>();
-  if (inputs.apiService !== undefined) addService(values, inputs.apiService);
-  if (pod.spec.enableServiceLinks) for (const service of inputs.services) addService(values, service);
+  const { container } = inputs;
+  const values = new Map<string, string>(inputs.links);
   for (const source of container.envFrom ?? []) {
     const [kind, from] =
       source.secretRef === undefined
@@ -140,27 +137,5 @@ export function fieldOf(
       return hostIp;
     default:
       throw new ConfigMissing(`fieldRef.fieldPath "${path}" is not a field that a container can ask for`);
-  }
-}
-
-/** The variables that tell of one Service (API spec 3.5); headless ones and those without an address have none. */
-function addService(values: Map<string, string>, service: Service): void {
-  const { clusterIP: ip, ports = [] } = service.spec;
-  if (ip === undefined || ip === '' || ip === 'None') return;
-  const prefix = service.metadata.name.toUpperCase().replaceAll('-', '_');
-  const first = ports[0];
-  values.set(`${prefix}_SERVICE_HOST`, ip);
-  if (first === undefined) return;
-  values.set(`${prefix}_SERVICE_PORT`, String(first.port));
-  values.set(`${prefix}_PORT`, `${first.protocol.toLowerCase()}://${ip}:${first.port}`);
-  for (const { name, port, protocol } of ports) {
-    if (name !== undefined && name !== '') {
-      values.set(`${prefix}_SERVICE_PORT_${name.toUpperCase().replaceAll('-', '_')}`, String(port));
-    }
-    const of = `${prefix}_PORT_${port}_${protocol}`;
-    values.set(of, `${protocol.toLowerCase()}://${ip}:${port}`);
-    values.set(`${of}_PROTO`, protocol.toLowerCase());
-    values.set(`${of}_PORT`, String(port));
-    values.set(`${of}_ADDR`, ip);
   }
 }

@@ -17,11 +17,20 @@ export const label = {
   ip: 'troupe.ip',
   /** On the others: the id of the sandbox whose namespaces they join. */
   sandbox: 'troupe.sandbox',
+  /** On a container that was made before it was known how the one before it ended: it counts once it has been started. */
+  ahead: 'troupe.ahead',
   /** On a sandbox that was made before its pod was known: whose its address was then. Its pod, if it has one, its name tells. */
   warm: 'troupe.warm',
 } as const;
 
-export type ContainerKind = 'sandbox' | 'init' | 'container';
+export type ContainerKind = 'sandbox' | 'init' | 'container' | 'ephemeral';
+const containerKinds: readonly string[] = [
+  'sandbox',
+  'init',
+  'container',
+  'ephemeral',
+] satisfies readonly ContainerKind[];
+const isContainerKind = (text: string | undefined): text is ContainerKind => containerKinds.includes(text ?? '');
 
 /** A container of a pod, as its labels tell. */
 export interface PodContainer {
@@ -36,6 +45,8 @@ export interface PodContainer {
   readonly ip: string | undefined;
   /** The id of the sandbox that it was made for. */
   readonly sandboxId?: string;
+  /** It was made before it was known how the attempt before it ended. */
+  readonly ahead?: true;
   /** On a sandbox that was made in advance: whose its address was before. The host name reaches those who join it late. */
   readonly warm?: string;
   /** The engine's stamps by the agent's steady clock: what decisions go by. */
@@ -49,7 +60,7 @@ export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
   if (labels[label.kind] === 'warm') return takenSandbox(is);
   const uid = labels[label.uid];
   const kind = labels[label.kind];
-  if (uid === undefined || (kind !== 'sandbox' && kind !== 'init' && kind !== 'container')) return undefined;
+  if (uid === undefined || !isContainerKind(kind)) return undefined;
   return {
     kind,
     uid,
@@ -60,9 +71,14 @@ export function podContainerOf(is: RuntimeContainer): PodContainer | undefined {
     crashes: Number(labels[label.crashes] ?? 0),
     ip: labels[label.ip],
     ...(labels[label.sandbox] === undefined ? {} : { sandboxId: labels[label.sandbox] }),
+    ...(labels[label.ahead] === undefined ? {} : { ahead: true as const }),
     is,
   };
 }
+
+/** Made ahead, and not started yet: it may never be. */
+export const isMadeAhead = ({ ahead, is }: PodContainer): boolean =>
+  ahead === true && is.state === 'created' && is.error === undefined;
 
 const warmPrefix = 'troupe_WARM_';
 export const warmName = (owner: string): string => `${warmPrefix}${owner}`;
@@ -97,6 +113,7 @@ export interface LabelInputs {
   readonly crashes?: number;
   readonly ip?: string;
   readonly sandboxId?: string;
+  readonly ahead?: boolean | undefined;
 }
 
 export const labelsFor = (pod: Pod, inputs: LabelInputs): Readonly<Record<string, string>> => ({
@@ -109,6 +126,7 @@ export const labelsFor = (pod: Pod, inputs: LabelInputs): Readonly<Record<string
   ...(inputs.crashes === undefined ? {} : { [label.crashes]: String(inputs.crashes) }),
   ...(inputs.ip === undefined ? {} : { [label.ip]: inputs.ip }),
   ...(inputs.sandboxId === undefined ? {} : { [label.sandbox]: inputs.sandboxId }),
+  ...(inputs.ahead === true ? { [label.ahead]: 'true' } : {}),
 });
 
 /** Unique on the machine, and readable. The sandbox takes a name that no container can have. */

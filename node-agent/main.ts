@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../lib/base/config.ts';
+import { messageOf } from '../lib/base/errors.ts';
 import { runService } from '../lib/base/lifecycle.ts';
+import { raisePriority } from '../lib/base/priority.ts';
 import { connectBus } from '../lib/bus/nats-bus.ts';
 import { newClient } from '../lib/client/grpc-client.ts';
 import { newRecorder } from '../lib/controller/events.ts';
@@ -19,15 +21,20 @@ import { watchNode } from './eviction/node-watches.ts';
 import { readRooms } from './eviction/rooms.ts';
 import { parseThresholds } from './eviction/thresholds.ts';
 import { ImageKeeper } from './images/image-keeper.ts';
+import { NodeImages } from './images/node-images.ts';
 import { parseReserved } from './node/allocatable.ts';
+import { parseResources } from './node/declared.ts';
 import { defaultHostIp, machineOf } from './node/machine.ts';
+import { RoomTeller } from './node/room-teller.ts';
 import { newDiskStorage } from './pod-storage.ts';
 import { newDockerRuntime } from './runtime/docker-runtime.ts';
 import { lateHostnameRuntime } from './runtime/late-hostname.ts';
 import { engineInfo } from './runtime/engine-info.ts';
 import { startStats } from './stats/stats.ts';
 import { teardown } from './teardown.ts';
+import { newExitWatch } from './withdrawal/exit-watch.ts';
 import { newVolumeDrivers } from './volumes/drivers.ts';
+import { newMemoryFiles } from './volumes/memory-files.ts';
 import { parseHostPaths } from './volumes/host-path.ts';
 
 runService('node-agent', agentOptions, async (context) => {
@@ -50,7 +57,9 @@ runService('node-agent', agentOptions, async (context) => {
   const disks = newDisks(data);
   let podsHere = (): readonly Pod[] => [];
   const hostPaths = parseHostPaths(config.hostPaths);
-  const storage = newDiskStorage(data, newVolumeDrivers({ hostPaths, nodeName, disks, podsHere: () => podsHere() }));
+  const memory = newMemoryFiles(data);
+  const drivers = newVolumeDrivers({ hostPaths, nodeName, disks, memory, podsHere: () => podsHere() });
+  const storage = newDiskStorage(data, drivers, memory);
   if (config.teardown) {
     const cgroups = await openCgroups(await runtime.info(), {
       cluster,
@@ -58,10 +67,16 @@ runService('node-agent', agentOptions, async (context) => {
       limits: { cpuShares: 1024 },
       log,
     });
-    await teardown({ runtime, network, storage, disks, cgroups, log, graceSeconds: config.teardownGrace });
+    await teardown({ runtime, network, storage, disks, memory, cgroups, log, graceSeconds: config.teardownGrace });
     context.done();
     return;
   }
+  raisePriority();
+
+  // Before the first pod needs it; should it fail, that pod tries again and says why.
+  void memory.mount().catch((error: unknown) => {
+    log.warn({ error: messageOf(error) }, 'the memory for the files of pods could not be mounted');
+  });
 
   const client = newClient({ address: config.apiserver, userAgent: 'troupe-node-agent', log });
   context.onStop('client', () => client.close());
@@ -105,11 +120,12 @@ runService('node-agent', agentOptions, async (context) => {
   void (async () => {
     const options = { name: nodeName, dataDir: data, maxPods: config.maxPods, agentVersion: 'troupe/0.1.0' };
     const disksFolder = disks.folder;
+    const declared = parseResources(config.resources);
     const reserved = parseReserved(config.systemReserved);
     const thresholds = parseThresholds(config.evictionHard);
     const hostIp = config.nodeIp === '' ? await defaultHostIp() : config.nodeIp;
     const engine = await engineInfo(runtime, { clock, log, signal });
-    const machine = { ...machineOf({ ...options, hostIp, reserved, thresholds }, engine), disksFolder };
+    const machine = { ...machineOf({ ...options, hostIp, reserved, thresholds }, engine), disksFolder, declared };
     const limits = {
       cpuShares: Math.floor((machine.cpuMilli * 1024) / 1000),
       memoryBytes: Math.max(0, machine.memoryBytes - reserved.memoryBytes),
@@ -125,10 +141,29 @@ runService('node-agent', agentOptions, async (context) => {
       );
     const warm = engine.lateHostnames ? config.warmSandboxes : 0;
     const cgroups = await openCgroups(engine, { cluster, name: nodeName, limits, log });
-    const images = new ImageKeeper({ runtime, clock, log, file: join(data, 'images.json') });
+    const nodeResolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+    const nodeHosts = await readFile('/etc/hosts', 'utf8').catch(() => '');
+    // From here to the agent nothing is waited for: the watches over the node begin at once, and ask it.
+    const nodeImages = new NodeImages({
+      clock,
+      onChange: () => {
+        agent.checkNode();
+      },
+    });
+    const images = new ImageKeeper({
+      ...{ runtime, clock, log, file: join(data, 'images.json') },
+      onHeld: (held) => {
+        nodeImages.held(held);
+      },
+    });
+    const roomTeller = new RoomTeller({ node: nodeName, cluster, bus, thresholds, clock });
     const watch = watchNode({
       ...{ node: nodeName, agent: () => agent, runtime, storage, cgroups, images, thresholds, clock, log, signal },
-      rooms: () => readRooms({ dataDir: data, imageDir: engine.rootDir }),
+      rooms: async () => {
+        const rooms = await readRooms({ dataDir: data, imageDir: engine.rootDir });
+        roomTeller.saw(rooms);
+        return rooms;
+      },
       imageHigh: config.imageGcHigh / 100,
       imageLow: config.imageGcLow / 100,
       holdMs: config.pressureHold * 1000,
@@ -140,12 +175,12 @@ runService('node-agent', agentOptions, async (context) => {
     const agent = newAgent({
       ...{ cluster, machine, runtime, network, storage, client, bus, clock, log, meter, tracer, signal, synced },
       ...{ pods: views.pods, services: views.services, nodes: views.nodes, telling: recorder },
-      ...{ pressure: watch.short, refuse: watch.refuse, images },
+      ...{ pressure: watch.short, refuse: watch.refuse, images, nodeImages: () => nodeImages.list },
       dns: {
         clusterDns: config.clusterDns,
         clusterDomain: config.clusterDomain,
-        nodeResolvConf: await readFile('/etc/resolv.conf', 'utf8').catch(() => ''),
-        nodeHosts: await readFile('/etc/hosts', 'utf8').catch(() => ''),
+        nodeResolvConf,
+        nodeHosts,
         nodeHostname: hostname(),
       },
       security: {
@@ -156,6 +191,7 @@ runService('node-agent', agentOptions, async (context) => {
       maxPodPids: config.podPidsLimit,
       infraImage: config.infraImage,
       warmSandboxes: warm,
+      exits: (onExit) => newExitWatch({ onExit, clock, log, signal }),
       maxParallelSteps: config.parallelSteps,
       maxParallelPulls: config.parallelPulls,
       heartbeatMs: config.heartbeat,

@@ -17,6 +17,8 @@ import type { NodeSecurity } from './security/container-security.ts';
 import type { WarmPool } from './warm/warm-pool.ts';
 import type { StatusWriter } from './status-writer.ts';
 import type { FollowedConfig } from './volumes/followed-config.ts';
+import type { ExitWatch } from './withdrawal/exit-watch.ts';
+import type { Withdrawals } from './withdrawal/withdrawals.ts';
 import type { PodTokens } from './volumes/pod-tokens.ts';
 
 /** Where facts worth telling go. */
@@ -58,6 +60,11 @@ export interface AgentParts {
   readonly maxPodPids: number;
   readonly security: NodeSecurity;
   readonly check: Checker;
+  /** Asks whether anybody still sends traffic to a pod. */
+  readonly exits: ExitWatch | undefined;
+  readonly withdrawals: Pick<Withdrawals, 'confirmed'>;
+  /** Others were told that this pod was down, and it is ready again. */
+  readonly tellServing: (pod: Pod) => void;
   readonly telling: Telling;
   readonly node: NodeFacts;
   readonly dns: DnsSettings;

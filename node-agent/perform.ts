@@ -2,24 +2,24 @@ import type { Container, Pod } from '../lib/api/objects.ts';
 import { keyOf } from '../lib/api/keys.ts';
 import { hostPortsOf } from '../lib/api/pods.ts';
 import { hasReason, messageOf } from '../lib/base/errors.ts';
-import { groupFor } from './cgroups/group-for.ts';
-import { environmentOf } from './config-reader.ts';
-import { containerSpec, sandboxSpec } from './container-spec.ts';
+import { sandboxSpec } from './container-spec.ts';
+import { createContainer, type Attempt, type JoinedSandbox } from './create-container.ts';
 import { ConfigMissing } from './environment.ts';
 import { pullImage } from './images/pull-image.ts';
 import { fileFound, inspect } from './inspect-container.ts';
-import type { ContainerKind, PodContainer } from './labels.ts';
+import type { PodContainer } from './labels.ts';
 import type { PortMapping } from './network/pod-network.ts';
 import { podReference, type AgentParts } from './parts.ts';
-import { podFiles, uname } from './pod-files.ts';
+import { podFiles } from './pod-files.ts';
 import type { PodMemory } from './pod-memory.ts';
 import type { Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
 import { runPostStart } from './post-start.ts';
-import { ConfigRefused, securityOf } from './security/container-security.ts';
+import { ConfigRefused } from './security/container-security.ts';
 import { scopeOf } from './security/sysctls.ts';
 import { stopContainer } from './stop-container.ts';
 import { VolumeError, VolumeLost } from './volumes/driver.ts';
+import { withdraw } from './withdrawal/withdraw.ts';
 import { takeWarm } from './warm/take-warm.ts';
 import { prepareVolumes, updateVolumes } from './volumes/volume-steps.ts';
 
@@ -54,6 +54,9 @@ export async function perform(
       return start(parts, memory, action, wake);
     case 'stop':
       stopContainer(parts, memory, action, wake);
+      return false;
+    case 'withdraw':
+      withdraw(parts, memory, action.untilMs, wake);
       return false;
     case 'kill':
       await parts.runtime.kill(action.container.is.id, 'SIGKILL');
@@ -119,12 +122,6 @@ async function removeSandbox(parts: AgentParts, memory: PodMemory, id: string): 
   memory.forget(id);
 }
 
-interface JoinedSandbox {
-  readonly sandboxId: string;
-  readonly ip: string;
-  readonly warm?: boolean;
-}
-
 /** A container can be created, though not started, while its sandbox starts: that saves its pod some 20 ms. */
 async function createEarly(parts: AgentParts, memory: PodMemory, sandbox: JoinedSandbox): Promise<void> {
   const { pod } = memory;
@@ -134,7 +131,8 @@ async function createEarly(parts: AgentParts, memory: PodMemory, sandbox: Joined
     if (container.imagePullPolicy === 'Always' || pod.status.containerStatuses !== undefined) continue;
     const wish = { kind: 'container' as const, container, attempt: 0, crashes: 0 };
     try {
-      memory.created.set(`${container.name}_0`, await create(parts, memory, wish, sandbox));
+      const { id } = await createContainer(parts, memory, wish, sandbox);
+      memory.created.set(`${container.name}_0`, id);
     } catch {
       return; // the real start meets the same, and tells
     }
@@ -163,14 +161,7 @@ export const portMappings = ({ pod }: { readonly pod: Pod }): readonly PortMappi
 
 // ---- Containers --------------------------------------------------------------------------------
 
-interface Start {
-  readonly kind: ContainerKind;
-  readonly container: Container;
-  readonly attempt: number;
-  readonly crashes: number;
-}
-
-async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: () => void): Promise<boolean> {
+async function start(parts: AgentParts, memory: PodMemory, wish: Attempt, wake: () => void): Promise<boolean> {
   const { container, attempt } = wish;
   const { telling, runtime } = parts;
   const about = podReference(memory.pod, container.name);
@@ -180,12 +171,9 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   memory.created.delete(`${container.name}_${attempt}`);
   let id: string;
   try {
-    id =
-      known ??
-      (await create(parts, memory, wish, {
-        ...{ sandboxId: sandbox.is.id, ip: sandbox.ip ?? parts.node.hostIp },
-        warm: sandbox.warm !== undefined,
-      }));
+    const ip = sandbox.ip ?? parts.node.hostIp;
+    const joined = { sandboxId: sandbox.is.id, ip, warm: sandbox.warm !== undefined };
+    id = known ?? (await createContainer(parts, memory, wish, joined)).id;
   } catch (error) {
     return cannotCreate(parts, memory, container, error);
   }
@@ -208,21 +196,6 @@ async function start(parts: AgentParts, memory: PodMemory, wish: Start, wake: ()
   telling.event(about, 'Normal', 'Started', `Started container ${container.name}`);
   if (started !== undefined) runPostStart(parts, memory, started, wake);
   return true;
-}
-
-async function create(parts: AgentParts, memory: PodMemory, wish: Start, sandbox: JoinedSandbox): Promise<string> {
-  const { pod } = memory;
-  const { container, attempt } = wish;
-  const environment = await environmentOf(parts, pod, container, sandbox.ip);
-  const mounts = await parts.storage.mounts(pod, container, { attempt, environment });
-  const security = await securityOf(parts, pod, container);
-  const node = { nodeMemoryBytes: parts.node.memoryBytes, cgroupParent: await groupFor(parts, pod) };
-  const lateHostname = sandbox.warm === true ? uname(pod, parts.dns.clusterDomain) : undefined;
-  return parts.runtime.create(
-    containerSpec(pod, {
-      ...{ ...wish, ...node, sandboxId: sandbox.sandboxId, environment, mounts, security, lateHostname },
-    }),
-  );
 }
 
 /** What keeps a container from being created, told in the words that people look for. */

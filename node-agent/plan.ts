@@ -1,4 +1,5 @@
-import type { Container, ContainerStatus, Pod } from '../lib/api/objects.ts';
+import { allContainers, containerStatusIn } from '../lib/api/container-choice.ts';
+import type { Container, ContainerStatus, EphemeralContainer, Pod } from '../lib/api/objects.ts';
 import { restartBackoffOf, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodEnding } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
@@ -17,11 +18,16 @@ export interface PodState {
   readonly ending?: PodEnding | undefined;
   /** The node is short of disk: containers that ended are not kept for their output. */
   readonly tidy?: boolean;
+  /** A Service selects the pod: before it is stopped it has to be out of traffic. */
+  readonly served?: boolean;
+  readonly withdrawal?: 'underWay' | 'done' | undefined;
   /** The newest sandbox, and what is left of older ones. */
   readonly sandbox: PodContainer | undefined;
   readonly oldSandboxes: readonly PodContainer[];
-  /** Every attempt of every container, newest attempt first. */
+  /** Every attempt of every container, newest attempt first, but for those that are ahead. */
   readonly containers: readonly PodContainer[];
+  /** Made ahead of the word how the attempt before ended, and not started (`ahead.ts`). */
+  readonly ahead?: readonly PodContainer[];
   /** The node can give addresses. */
   readonly networkReady: boolean;
   /** The sandbox has its address; always so on the host's network. */
@@ -114,6 +120,19 @@ export const cannotStartTurnsAt = (container: PodContainer): number =>
 
 export const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always';
 
+export const isEphemeral = ({ spec }: Pod, { name }: Container): boolean =>
+  spec.ephemeralContainers?.some((each) => each.name === name) === true;
+
+/** Whose processes an ephemeral container is to see beside its own, as long as that one does not run; undefined: it may start. */
+export function missingTarget(
+  state: PodState,
+  { targetContainerName: target = '' }: EphemeralContainer,
+): string | undefined {
+  const { hostPID, shareProcessNamespace } = state.pod.spec;
+  if (target === '' || hostPID === true || shareProcessNamespace === true) return undefined;
+  return currentOf(state, target)?.is.state === 'running' ? undefined : target;
+}
+
 /** The attempt that counts: the newest that runs, else the newest. */
 export function currentOf(state: PodState, name: string): PodContainer | undefined {
   const attempts = state.containers.filter((container) => container.name === name);
@@ -153,17 +172,13 @@ export function planContainer(state: PodState, container: Container, nowMs: numb
  * never run a second time; how it ended nobody can tell any more.
  */
 function planVanished(state: PodState, container: Container, nowMs: number): ContainerPlan {
-  const known = knownStatus(state.pod, container.name);
+  const known = containerStatusIn(state.pod, container.name);
   if (!hasRun(known)) return begin(state, container, { attempt: 0, crashes: 0, nowMs });
   const succeeded = known.state?.terminated?.exitCode === 0;
   const isInit = state.pod.spec.initContainers?.includes(container) === true;
   if (!(isInit && succeeded) && !isRestarted(state.pod, container, succeeded)) return { step: 'done', succeeded };
   return begin(state, container, { attempt: known.restartCount + 1, crashes: 0, nowMs });
 }
-
-/** What the API knows of a container by its name. */
-export const knownStatus = ({ status }: Pod, name: string): ContainerStatus | undefined =>
-  [...(status.containerStatuses ?? []), ...(status.initContainerStatuses ?? [])].find((each) => each.name === name);
 
 export const hasRun = (
   known: ContainerStatus | undefined,
@@ -177,8 +192,9 @@ export const endOf = ({ is }: PodContainer): number => is.finishedAtMs ?? is.sta
 export const endedMsOf = (container: PodContainer): number =>
   container.at?.endedMs ?? container.is.finishedAtMs ?? container.at?.startedMs ?? endOf(container);
 
-/** Init containers are run again only when they failed; a sidecar always. */
+/** Init containers are run again only when they failed; a sidecar always, an ephemeral container never. */
 function isRestarted(pod: Pod, container: Container, succeeded: boolean): boolean {
+  if (isEphemeral(pod, container)) return false;
   if (isSidecar(container)) return true;
   const policy = pod.spec.restartPolicy;
   const isInit = pod.spec.initContainers?.some((init) => init.name === container.name) === true;
@@ -211,8 +227,7 @@ export function isOfPresentSandbox(
 /** Made, never started, and of no use any more: for a sandbox that is gone, or of an image that the pod no longer wants. */
 export function isStale(state: PodState, container: PodContainer): boolean {
   if (container.is.state !== 'created' || container.is.error !== undefined || state.sandbox === undefined) return false;
-  const { spec } = state.pod;
-  const wish = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === container.name);
+  const wish = allContainers(state.pod.spec).find(({ name }) => name === container.name);
   return !isOfPresentSandbox(state, container) || wish?.image !== container.is.image;
 }
 
@@ -252,7 +267,8 @@ export function isPastDeadline(state: PodState, nowMs: number): boolean {
   const deadline = deadlineOf(state);
   if (deadline === undefined || nowMs < deadline) return false;
   const outcome = outcomeOf(state, nowMs);
-  return outcome === undefined || Math.max(0, ...state.containers.map(endedMsOf)) >= deadline;
+  const own = state.containers.filter(({ kind }) => kind !== 'ephemeral');
+  return outcome === undefined || Math.max(0, ...own.map(endedMsOf)) >= deadline;
 }
 
 /** How the pod ended, once no container runs or will run again (F56); undefined while it lives. */

@@ -3,7 +3,7 @@ import { isDeleting, isTerminal } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
 import { rememberedEnding, type PodEnding } from './eviction/pod-ending.ts';
-import type { PodContainer } from './labels.ts';
+import { isMadeAhead, type PodContainer } from './labels.ts';
 import { defaultBackoff, restartDelayMs } from '../lib/api/restart-backoff.ts';
 import type { PodState, Setback, StopReason } from './plan.ts';
 import { tellsOfItself } from './volumes/projection.ts';
@@ -23,6 +23,10 @@ export class PodMemory {
   /** Set once, when the node decides that the pod must end. */
   evicted: PodEnding | undefined;
   tidy = false;
+  /** A Service selects the pod, or did before its labels changed: traffic may be sent to it. */
+  served = false;
+  /** How far the way out of traffic is, once the pod has to end. */
+  withdrawal: 'underWay' | 'done' | undefined;
   attached = false;
   unverified = false;
   volumesReady = false;
@@ -33,12 +37,18 @@ export class PodMemory {
   readonly images = new Map<string, 'absent' | 'pulling' | 'present'>();
   readonly stopping = new Map<string, { readonly sinceMs: number; readonly deadlineMs: number }>();
   readonly stopped = new Map<string, StopReason>();
+  /** Ids of containers of whose deaths others have been told ahead of the status. */
+  readonly deathsTold = new Set<string>();
+  /** Others were told that it is down, and not yet that it is ready again. */
+  isDown = false;
   readonly hooking = new Set<string>();
   readonly removed = new Map<string, PodContainer>();
   readonly probes = new Map<string, ContainerProbes>();
   readonly messages = new Map<string, string>();
-  /** Containers that were created while their sandbox started: name and attempt to id. */
+  /** Containers that were created before it was time to start them: name and attempt to id. */
   readonly created = new Map<string, string>();
+  /** One that was to be made ahead may or may not be there: the engine did not answer. */
+  aheadInDoubt = false;
   /** A sandbox made in advance that may or may not have become this pod's: the engine did not answer. */
   inDoubt: WarmSandbox | undefined;
 
@@ -109,12 +119,24 @@ export class PodMemory {
     this.removed.set(container.name, container);
   }
 
+  /** Whether one of the containers that count now is known to have died, filed as ended or not. */
+  get hasDied(): boolean {
+    const newest = new Map<string, PodContainer>();
+    for (const each of this.containers.values()) {
+      if (isMadeAhead(each)) continue;
+      const key = `${each.kind}/${each.name}`;
+      if ((newest.get(key)?.attempt ?? -1) < each.attempt) newest.set(key, each);
+    }
+    return [...newest.values()].some(({ is }) => this.deathsTold.has(is.id));
+  }
+
   forget(id: string): void {
     this.containers.delete(id);
     for (const [name, created] of this.created) if (created === id) this.created.delete(name);
     if (this.endingSinceMs === undefined) this.messages.delete(id);
     this.stopping.delete(id);
     this.stopped.delete(id);
+    this.deathsTold.delete(id);
     this.hooking.delete(id);
     this.probes.get(id)?.close();
     this.probes.delete(id);
@@ -144,9 +166,12 @@ export class PodMemory {
       endingSinceMs: this.endingSinceMs,
       ending: this.evicted,
       tidy: this.tidy,
+      served: this.served,
+      withdrawal: this.withdrawal,
       sandbox: sandboxes[0],
       oldSandboxes: sandboxes.slice(1),
-      containers: all.filter((container) => container.kind !== 'sandbox'),
+      containers: all.filter((container) => container.kind !== 'sandbox' && !isMadeAhead(container)),
+      ahead: all.filter(isMadeAhead),
       networkReady: onHost || at.networkReady,
       attached: onHost || this.attached,
       unverified: !onHost && this.unverified,

@@ -1,5 +1,5 @@
-import { chmod, mkdir, open, readdir, writeFile } from 'node:fs/promises';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { chmod, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Container, Pod } from '../lib/api/objects.ts';
 import type { PodFiles } from './pod-files.ts';
@@ -7,6 +7,7 @@ import type { ContainerMount } from './runtime/runtime.ts';
 import { containerMounts } from './volumes/container-mounts.ts';
 import type { ConfigReader, VolumeDriver } from './volumes/driver.ts';
 import { diskUsage } from './volumes/disk-usage.ts';
+import type { MemoryFiles } from './volumes/memory-files.ts';
 import { unmountAll } from './volumes/mounts.ts';
 import { PodVolumes } from './volumes/pod-volumes.ts';
 import { removeOwnFiles } from './volumes/removal.ts';
@@ -15,8 +16,11 @@ import { removeOwnFiles } from './volumes/removal.ts';
 export interface PodStorage {
   /** Makes the volumes (F174, F175). Rejects with VolumeError or ConfigMissing where one cannot be made; given up when `signal` aborts. */
   prepare(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<void>;
-  /** Makes current what is filled from the API; resolves to whether anything differed. Rejects as `prepare`. */
-  update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<boolean>;
+  /** Makes current what is filled from the API; resolves to the names of the volumes that differed. Rejects as `prepare`. */
+  update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<readonly string[]>;
+  /** Whether containers are owed word of new files, through a restart of the agent; `false` after they got it. */
+  oweWord(podUid: string, owed: boolean): Promise<void>;
+  owesWord(podUid: string): Promise<boolean>;
   /** After a restart: whether all of the pod's volumes are as `prepare` left them. Waits for nothing that may be away. */
   isPrepared(pod: Pod): Promise<boolean>;
   /** The mounts of one container's attempt; makes its message file. Rejects with VolumeError; VolumeLost: `prepare` is due again. */
@@ -30,7 +34,7 @@ export interface PodStorage {
   message(podUid: string, container: string, attempt: number): Promise<string>;
   /** The bytes that a volume in the pod's folder takes on disk; undefined where that cannot be told now. */
   usage(podUid: string, volume: string): Promise<number | undefined>;
-  /** Takes away what is mounted in the pod's folder: nothing of the pod runs any more. What is on disk stays. */
+  /** Takes away what is mounted in the pod's folder, and what is in memory: nothing of the pod runs any more. What is on disk stays. */
   unmount(podUid: string): Promise<void>;
   /** Removes all of it. */
   remove(podUid: string): Promise<void>;
@@ -40,14 +44,19 @@ export interface PodStorage {
 
 const maxMessageBytes = 4096;
 
-/** Keeps the pods' folders in `<dataDir>/pods`, which is made where it is missing. */
-export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, VolumeDriver>): PodStorage {
+/** Keeps the pods' folders in `<dataDir>/pods`, which is made where it is missing; what is in memory is in `memory`. */
+export function newDiskStorage(
+  dataDir: string,
+  drivers: ReadonlyMap<string, VolumeDriver>,
+  memory: MemoryFiles,
+): PodStorage {
   mkdirSync(join(dataDir, 'pods'), { recursive: true });
   const root = realpathSync(join(dataDir, 'pods')); // as the kernel's table of mounts names it
   const folder = (uid: string): string => join(root, uid);
   const etc = (uid: string): string => join(folder(uid), 'etc');
   const messagePath = (uid: string, container: string, attempt: number): string =>
     join(folder(uid), 'messages', `${container}_${attempt}`);
+  const owedPath = (uid: string): string => join(folder(uid), 'word-owed');
   const volumes = new PodVolumes(drivers, folder);
 
   return {
@@ -56,6 +65,11 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       await volumes.prepare(pod, config, signal);
     },
     update: (pod, config, signal) => volumes.update(pod, config, signal),
+    async oweWord(podUid, owed) {
+      if (owed) await writeFile(owedPath(podUid), '');
+      else await rm(owedPath(podUid), { force: true });
+    },
+    owesWord: async (podUid) => existsSync(owedPath(podUid)),
     isPrepared: (pod) => volumes.areInPlace(pod),
     async mounts(pod, container, { attempt, environment }) {
       const { uid } = pod.metadata;
@@ -71,6 +85,7 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       ];
       const own = await containerMounts(container, {
         folder: folder(uid),
+        inMemory: memory.podFolder(uid),
         environment,
         made: (name) => volumes.inPlace(pod, name),
       });
@@ -91,12 +106,18 @@ export function newDiskStorage(dataDir: string, drivers: ReadonlyMap<string, Vol
       return lastText(messagePath(podUid, container, attempt), maxMessageBytes).catch(() => '');
     },
     usage: (podUid, volume) => diskUsage(join(folder(podUid), 'volumes', volume)),
-    unmount: (podUid) => unmountAll(folder(podUid)),
+    async unmount(podUid) {
+      await unmountAll(folder(podUid));
+      await memory.empty(podUid);
+    },
     async remove(podUid) {
       await volumes.release(podUid);
+      await memory.remove(podUid);
       await removeOwnFiles(folder(podUid));
     },
-    list: () => readdir(root).catch(() => []),
+    list: async () => [
+      ...new Set([...(await readdir(root).catch(() => [])), ...(await memory.list().catch(() => []))]),
+    ],
   };
 }
 
@@ -118,7 +139,9 @@ async function lastText(path: string, maxBytes: number): Promise<string> {
 export function newFakeStorage(): PodStorage {
   return {
     prepare: async () => undefined,
-    update: async () => false,
+    update: async () => [],
+    oweWord: async () => undefined,
+    owesWord: async () => false,
     isPrepared: async () => true,
     mounts: async () => [],
     writeFiles: async () => undefined,

@@ -1,33 +1,29 @@
+import { isDeepStrictEqual } from 'node:util';
 import { withSpan, traceAnnotation } from '../lib/base/trace.ts';
-import { isTerminal } from '../lib/api/pods.ts';
+import { isDeleting, isReady, isTerminal } from '../lib/api/pods.ts';
 import { keyOf, type Key } from '../lib/api/keys.ts';
 import type { Pod, PodStatus } from '../lib/api/objects.ts';
 import { backoffMs } from '../lib/base/backoff.ts';
 import { messageOf } from '../lib/base/errors.ts';
+import { attemptAhead } from './ahead.ts';
 import type { EndOrder } from './eviction/pod-ending.ts';
 import type { PodContainer } from './labels.ts';
+import { readLastWords } from './last-words.ts';
+import { makeAhead, resolveAhead } from './make-ahead.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import { perform } from './perform.ts';
 import { PodMemory } from './pod-memory.ts';
-import {
-  isOfPresentSandbox,
-  knownStatus,
-  outcomeOf,
-  planContainer,
-  setbackTurnsAt,
-  type PodState,
-  type Setback,
-} from './plan.ts';
+import { isOfPresentSandbox, outcomeOf, type PodState, type Setback } from './plan.ts';
+import { PodNews } from './pod-news.ts';
 import { resumePostStart } from './post-start.ts';
-import { ContainerProbes, hasProbes } from './probes/container-probes.ts';
+import { syncProbes } from './probes/pod-probes.ts';
 import { reconcile, type Action } from './reconcile.ts';
 import { RuntimeError } from './runtime/runtime.ts';
 import { refusedSysctl } from './security/sysctls.ts';
 import { podStatus } from './status.ts';
 import type { StatusEntry } from './status-writer.ts';
+import { isServed } from './withdrawal/served.ts';
 
-/** How long the first status may wait for the pod to be running, which is then the one to tell. */
-const firstStatusMs = 300;
 const retry = { firstMs: 200, maxMs: 30_000 };
 /** Steps that ask nothing of the engine: a file server that is slow must hold up its own pods only. */
 const ofVolumes: ReadonlySet<Action['type']> = new Set([
@@ -38,7 +34,6 @@ const ofVolumes: ReadonlySet<Action['type']> = new Set([
 ]);
 /** A kill is told by the engine; should that be lost, look again after this. */
 const lookAgainMs = 2_000;
-const logTailBytes = 2048;
 
 /**
  * The work on one pod, one step at a time, from first sight to the last trace of it. Woken by whatever may concern it;
@@ -52,18 +47,16 @@ export class PodWorker implements StatusEntry {
   readonly #parts: AgentParts;
   readonly #memory: PodMemory;
   readonly #onOver: (uid: string) => void;
-  readonly #firstSeenMs: number;
+  readonly #news: PodNews;
   #busy = false;
   #again = false;
   #version = 0;
   #over = false;
+  /** Containers whose main process has ended, the engine not having said so yet. */
+  readonly #exited = new Set<string>();
   #failures = 0;
-  #started = false;
   #admitted = false;
   #cancelTimer: (() => void) | undefined;
-  #cancelFirst: (() => void) | undefined;
-  #toldFirst = false;
-  readonly #told = new Set<string>();
 
   constructor(parts: AgentParts, pod: Pod, onOver: (uid: string) => void) {
     this.uid = pod.metadata.uid;
@@ -71,8 +64,7 @@ export class PodWorker implements StatusEntry {
     this.#parts = parts;
     this.#memory = new PodMemory(pod, parts);
     this.#onOver = onOver;
-    this.#firstSeenMs = parts.clock.monotonic();
-    this.#started = pod.status.phase !== undefined && pod.status.phase !== 'Pending';
+    this.#news = new PodNews(parts, this);
   }
 
   get pod(): Pod {
@@ -107,8 +99,28 @@ export class PodWorker implements StatusEntry {
 
   /** What the API says now; undefined: it has the pod no more. */
   heard(pod: Pod | undefined): void {
+    this.#noteServed(pod);
     this.#memory.heard(pod, this.#parts.clock.now());
     this.wake();
+  }
+
+  isBeingStopped(containerId: string): boolean {
+    return this.#memory.stopped.has(containerId);
+  }
+  firstWordOf(containerId: string): boolean {
+    const { deathsTold } = this.#memory;
+    if (deathsTold.has(containerId)) return false;
+    deathsTold.add(containerId);
+    return (this.#memory.isDown = true);
+  }
+
+  /** Looked at only when it may matter: at the end, and before the labels become others. */
+  #noteServed(pod: Pod | undefined): void {
+    const memory = this.#memory;
+    if (pod === undefined || memory.served) return;
+    const relabelled = memory.pod.metadata.labels !== pod.metadata.labels && !sameLabels(memory.pod, pod);
+    if (relabelled) memory.served = isServed(memory.pod, this.#parts.services);
+    if (isDeleting(pod)) memory.served ||= isServed(pod, this.#parts.services);
   }
 
   /**
@@ -170,6 +182,12 @@ export class PodWorker implements StatusEntry {
     return this.#busy ? undefined : this.#version;
   }
 
+  /** The kernel says that the main process of one of the pod's containers has ended; how, the engine will say. */
+  exited(containerId: string): void {
+    this.#exited.add(containerId);
+    this.wake();
+  }
+
   wake(): void {
     if (this.#over) return;
     if (this.#busy) {
@@ -184,7 +202,7 @@ export class PodWorker implements StatusEntry {
   close(): void {
     this.#over = true;
     this.#cancelTimer?.();
-    this.#cancelFirst?.();
+    this.#news.close();
     for (const probes of this.#memory.probes.values()) probes.close();
   }
 
@@ -207,6 +225,10 @@ export class PodWorker implements StatusEntry {
       return;
     }
     this.#parts.pods.wrote(pod);
+    if (this.#memory.isDown && isReady(pod) && !this.#memory.hasDied) {
+      this.#memory.isDown = false;
+      this.#parts.tellServing(pod);
+    }
     if (Number(pod.metadata.resourceVersion) > Number(this.#memory.pod.metadata.resourceVersion)) this.heard(pod);
   }
 
@@ -216,6 +238,7 @@ export class PodWorker implements StatusEntry {
     try {
       do {
         this.#again = false;
+        await this.#makeAhead();
         await this.#pass();
       } while (this.#again && !this.#isOver());
     } finally {
@@ -226,16 +249,26 @@ export class PodWorker implements StatusEntry {
     return this.#over;
   }
 
+  /** What follows a death is made while the engine tidies up after it. It is part of the work on the pod, so that nothing ends meanwhile. */
+  async #makeAhead(): Promise<void> {
+    const { steps, clock } = this.#parts;
+    await resolveAhead(this.#parts, this.#memory).catch(() => undefined);
+    if (this.#exited.size === 0 || this.#over) return;
+    const state = this.#state();
+    const wishes = [...this.#exited].flatMap((id) => attemptAhead(state, id, clock.now()) ?? []);
+    this.#exited.clear();
+    await Promise.all(wishes.map((wish) => steps.run(() => makeAhead(this.#parts, this.#memory, wish), 'begins')));
+  }
+
   /** Decides and performs until there is nothing to do but wait. */
   async #pass(): Promise<void> {
     const { clock, statuses, signal } = this.#parts;
     this.#admit();
     while (!this.#over && !signal.aborted) {
-      await this.#readMessages();
+      await readLastWords(this.#parts, this.#memory);
       const state = this.#state();
       const { actions, wakeAtMs } = reconcile(state, clock.now());
-      this.#tellBackOffs(state);
-      if (!this.#memory.gone) this.#tellStatus(state);
+      this.#news.tell(state);
       if (actions.length === 0) {
         this.#memory.tidy = false;
         if (this.#memory.gone && this.#memory.containers.size === 0) return this.#finish();
@@ -324,7 +357,7 @@ export class PodWorker implements StatusEntry {
     else log.debug(fields, 'a step for a pod failed again');
     if (this.#failures === 3) telling.event(podReference(this.pod), 'Warning', 'FailedSync', messageOf(error));
     const isAway = error instanceof RuntimeError && error.code === 'Unavailable';
-    if (!isAway && this.#memory.endingSinceMs === undefined && !this.#started) {
+    if (!isAway && this.#memory.endingSinceMs === undefined && !this.#news.started) {
       this.#memory.setbacks.set('', this.#setback(error, inMs));
       this.#parts.statuses.put(this);
     }
@@ -361,138 +394,12 @@ export class PodWorker implements StatusEntry {
   #state(): PodState {
     const { network, node } = this.#parts;
     const at = { networkReady: network.configured, hostIp: node.hostIp };
-    this.#syncProbes();
+    for (const { is } of this.#memory.containers.values())
+      if (is.state === 'running' && is.pid !== undefined) this.#parts.exits?.watch(is.id, is.pid);
+    syncProbes(this.#parts, this.#memory, () => {
+      this.wake();
+    });
     return this.#memory.state(at);
-  }
-
-  /** A container that runs is probed, from the moment it is known to run: it is never ready by default. */
-  #syncProbes(): void {
-    const { clock, check, telling, metrics } = this.#parts;
-    const memory = this.#memory;
-    const ip = memory.pod.spec.hostNetwork === true ? this.#parts.node.hostIp : (memory.sandbox()?.ip ?? '');
-    for (const { is, name, at } of memory.containers.values()) {
-      if (is.state !== 'running' || memory.endingSinceMs !== undefined) {
-        memory.probes.get(is.id)?.close();
-        memory.probes.delete(is.id);
-        continue;
-      }
-      if (memory.probes.has(is.id) || memory.hooking.has(is.id)) continue;
-      const spec = [...memory.pod.spec.containers, ...(memory.pod.spec.initContainers ?? [])].find(
-        (c) => c.name === name,
-      );
-      if (spec === undefined || !hasProbes(spec)) continue;
-      const known = knownStatus(memory.pod, name);
-      const before = known?.containerID === `docker://${is.id}` ? known : undefined;
-      const probes = new ContainerProbes({
-        target: { containerId: is.id, container: spec, podIp: ip },
-        startedAtMs: at?.startedMs ?? clock.now(),
-        known: { started: before?.started ?? false, ready: before?.ready ?? false },
-        check,
-        clock,
-        onVerdict: () => {
-          this.wake();
-        },
-        onFailure: (kind, outcome) => {
-          metrics.probeFailures.add(1, { kind });
-          telling.event(
-            podReference(memory.pod, name),
-            'Warning',
-            'Unhealthy',
-            `${kind} probe failed: ${outcome.message}`,
-          );
-        },
-      });
-      memory.probes.set(is.id, probes);
-    }
-  }
-
-  /** What a container left when it ended belongs into its status. */
-  async #readMessages(): Promise<void> {
-    const { containers, messages, pod, uid } = this.#memory;
-    for (const { is, kind, name, attempt } of containers.values()) {
-      if (kind === 'sandbox' || is.state !== 'exited' || messages.has(is.id)) continue;
-      let message = await this.#parts.storage.message(uid, name, attempt);
-      const spec = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((c) => c.name === name);
-      const wantsLogs = spec?.terminationMessagePolicy === 'FallbackToLogsOnError' && is.exitCode !== 0;
-      if (message === '' && wantsLogs) message = await this.#lastLines(is.id).catch(() => '');
-      messages.set(is.id, message);
-    }
-  }
-
-  async #lastLines(id: string): Promise<string> {
-    const stop = AbortSignal.any([this.#parts.signal, AbortSignal.timeout(2_000)]);
-    let tail = Buffer.alloc(0);
-    for await (const part of this.#parts.runtime.logs(id, { tailLines: 80 }, stop)) {
-      tail = Buffer.concat([tail, part]).subarray(-logTailBytes);
-    }
-    return tail.toString('utf8').replace(/^\uFFFD+/, ''); // what the cut has left of a character
-  }
-
-  // ---- What is told ----------------------------------------------------------------------------
-
-  /**
-   * A change is written at once. The one exception is a pod that is just being started and has nothing to tell: it waits a moment,
-   * since "running" comes soon and says more.
-   */
-  #tellStatus(state: PodState): void {
-    const { clock, statuses, metrics } = this.#parts;
-    if (this.#isStarting(state)) {
-      if (this.#toldFirst) return statuses.put(this);
-      this.#cancelFirst ??= clock.after(firstStatusMs, () => {
-        this.#toldFirst = true;
-        if (!this.#memory.gone) statuses.put(this);
-      });
-      return;
-    }
-    if (!this.#started && !isTerminal(state.pod)) {
-      this.#started = true;
-      metrics.podStartSeconds.record((clock.monotonic() - this.#firstSeenMs) / 1000);
-    }
-    this.#cancelFirst?.();
-    statuses.put(this);
-  }
-
-  #isStarting(state: PodState): boolean {
-    if (this.#started || state.endingSinceMs !== undefined || state.ending !== undefined) return false;
-    if (isTerminal(state.pod) || state.setbacks.size > 0) return false;
-    const names = new Set(state.containers.filter((c) => c.is.startedAtMs !== undefined).map((c) => c.name));
-    const crashed = state.containers.some(
-      (c) => c.is.error !== undefined || (c.is.state === 'exited' && c.is.exitCode !== 0),
-    );
-    return !crashed && !state.pod.spec.containers.every((container) => names.has(container.name));
-  }
-
-  #tellBackOffs(state: PodState): void {
-    if (state.endingSinceMs !== undefined || state.ending !== undefined || isTerminal(state.pod)) return;
-    const nowMs = this.#parts.clock.now();
-    for (const container of [...(state.pod.spec.initContainers ?? []), ...state.pod.spec.containers]) {
-      const plan = planContainer(state, container, nowMs);
-      if (plan.step === 'backOff' && plan.crashed) {
-        const { attempt } = plan.current;
-        this.#tellOnce(
-          `${container.name}/${attempt}`,
-          container.name,
-          `Back-off restarting failed container ${container.name} in pod ${this.key}`,
-        );
-      } else if (
-        plan.step === 'setback' &&
-        plan.setback.reason === 'ErrImagePull' &&
-        nowMs >= setbackTurnsAt(plan.setback)
-      ) {
-        this.#tellOnce(
-          `${container.name}/pull/${plan.setback.failures}`,
-          container.name,
-          `Back-off pulling image "${container.image}"`,
-        );
-      }
-    }
-  }
-
-  #tellOnce(what: string, container: string, message: string): void {
-    if (this.#told.has(what)) return;
-    if (this.#told.size > 100) this.#told.clear(); // the recorder counts repetitions up; this only keeps it quiet
-    this.#told.add(what);
-    this.#parts.telling.event(podReference(this.pod, container), 'Warning', 'BackOff', message);
   }
 }
 
@@ -500,3 +407,5 @@ function stillRunning(container: PodContainer): PodContainer {
   const { exitCode: _, finishedAtMs: __, error: ___, oomKilled: ____, ...is } = container.is;
   return { ...container, is: { ...is, state: 'running' } };
 }
+
+const sameLabels = (a: Pod, b: Pod): boolean => isDeepStrictEqual(a.metadata.labels, b.metadata.labels);

@@ -1,4 +1,4 @@
-import { knownStatus } from './plan.ts';
+import { containerStatusIn } from '../lib/api/container-choice.ts';
 import type { PodContainer } from './labels.ts';
 import { podReference, type AgentParts } from './parts.ts';
 import type { PodMemory } from './pod-memory.ts';
@@ -39,7 +39,7 @@ export function runPostStart(parts: AgentParts, memory: PodMemory, started: PodC
 /** After a restart of the agent: hooks that were not known to be through are run again (a hook is run at least once). */
 export function resumePostStart(parts: AgentParts, memory: PodMemory, wake: () => void): void {
   for (const container of memory.containers.values()) {
-    const known = knownStatus(memory.pod, container.name);
+    const known = containerStatusIn(memory.pod, container.name);
     const isThrough = known?.containerID === `docker://${container.is.id}` && known.started === true;
     if (!isThrough) runPostStart(parts, memory, container, wake);
   }

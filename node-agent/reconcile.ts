@@ -1,5 +1,7 @@
 import { isTerminal } from '../lib/api/pods.ts';
+import { withdrawalBoundMs } from '../lib/api/withdrawal.ts';
 import type { Container } from '../lib/api/objects.ts';
+import { isComing } from './ahead.ts';
 import { leavesNothing } from './eviction/pod-ending.ts';
 import type { ContainerKind, PodContainer } from './labels.ts';
 import { nextToStop } from './stop-order.ts';
@@ -12,6 +14,7 @@ import {
   isPastDeadline,
   isSidecar,
   isStale,
+  missingTarget,
   outcomeOf,
   planContainer,
   setbackTurnsAt,
@@ -44,6 +47,8 @@ export type Action =
   | { readonly type: 'removeVolumes' }
   /** Nothing runs any more: gives back memory and file servers; what is on disk stays to be looked at. */
   | { readonly type: 'unmountVolumes' }
+  /** Has everybody stop sending traffic to the pod, before it is told to stop. */
+  | { readonly type: 'withdraw'; readonly untilMs: number }
   /** Nothing of the pod is left here: the API may forget it. */
   | { readonly type: 'confirmDeletion' };
 
@@ -57,6 +62,7 @@ export interface Decision {
 const forcedGraceMs = 1_000;
 /** One that is asked to end only when the grace is over already still gets this long: a sidecar, as a rule. */
 const lateGraceMs = 1_000;
+const tidyAfterMs = 1_000;
 
 /**
  * What to do next for one pod. Depends on its arguments only: run again after a crash, or after something else
@@ -75,7 +81,7 @@ export function reconcile(state: PodState, nowMs: number): Decision {
 function live(state: PodState, nowMs: number): Decision {
   const turn = new Turn();
   turn.wakeAt(deadlineOf(state));
-  turn.act(...olderThanTheLast(state).map((container) => ({ type: 'remove' as const, container })));
+  tidyUp(state, nowMs, turn);
   turn.act(...state.oldSandboxes.map((sandbox) => ({ type: 'removeSandbox' as const, sandbox })));
 
   const doubles = runningOf(state).filter((container) => currentOf(state, container.name) !== container);
@@ -89,11 +95,17 @@ function live(state: PodState, nowMs: number): Decision {
   if (!state.volumesReady) turn.act({ type: 'prepareVolumes' });
   else if (state.volumesStale === true) turn.act({ type: 'updateVolumes' });
   if (!prepareSandbox(state, nowMs, turn) || !state.volumesReady) return turn.decision();
-  const stale = state.containers.filter((container) => isStale(state, container));
+  const stale = [
+    ...state.containers.filter((container) => isStale(state, container)),
+    ...aheadOf(state).filter((container) => !isComing(state, container, nowMs)),
+  ];
   if (stale.length > 0) {
     turn.act(...stale.map((container) => ({ type: 'remove' as const, container })));
     return turn.decision(); // their names are wanted again
   }
+  // Whoever looks into a pod may want to see why it does not get through its start.
+  for (const container of state.pod.spec.ephemeralContainers ?? [])
+    if (missingTarget(state, container) === undefined) advance(state, container, 'ephemeral', { nowMs, turn });
   if (!isInitialized(state)) {
     advanceInit(state, nowMs, turn);
     return turn.decision();
@@ -188,6 +200,20 @@ function advance(
   }
 }
 
+/** Those before the last two are removed, though not while the last may still be on its way to serving: the engine has enough to do then. */
+function tidyUp(state: PodState, nowMs: number, turn: Turn): void {
+  for (const container of olderThanTheLast(state)) {
+    const current = currentOf(state, container.name);
+    const startedMs = current?.is.state === 'running' ? (current.at?.startedMs ?? current.is.startedAtMs) : undefined;
+    const fromMs = state.tidy === true || startedMs === undefined ? nowMs : startedMs + tidyAfterMs;
+    // A start that seems to lie ahead is one by a clock that was set back.
+    if (nowMs >= fromMs || fromMs > nowMs + tidyAfterMs) turn.act({ type: 'remove', container });
+    else turn.wakeAt(fromMs);
+  }
+}
+
+const aheadOf = ({ ahead = [] }: PodState): readonly PodContainer[] => ahead;
+
 /** The last attempt and the one before it (for its logs) are kept. */
 function olderThanTheLast(state: PodState): readonly PodContainer[] {
   const kept = state.tidy === true ? 0 : 1;
@@ -207,6 +233,7 @@ function rest(state: PodState, nowMs: number, why: StopReason): Decision {
   const deadlineMs = Math.min(nowMs + graceMsOf(state), state.ending?.deadlineMs ?? Infinity);
   stopAll(state, running, { deadlineMs, nowMs, why, turn, inOrder: true });
   if (running.length > 0) return turn.decision();
+  for (const container of aheadOf(state)) turn.act({ type: 'remove', container });
   for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
   if (leavesNothing(state.pod) || (state.tidy === true && isTerminal(state.pod))) {
     for (const container of state.containers) turn.act({ type: 'remove', container });
@@ -220,17 +247,34 @@ function rest(state: PodState, nowMs: number, why: StopReason): Decision {
 function end(state: PodState, nowMs: number): Decision {
   const turn = new Turn();
   const running = runningOf(state);
+  const outOfTrafficMs = withdrawalEndsMs(state);
+  if (running.length > 0 && outOfTrafficMs !== undefined && nowMs < outOfTrafficMs) {
+    if (state.withdrawal === undefined) turn.act({ type: 'withdraw', untilMs: outOfTrafficMs });
+    turn.wakeAt(outOfTrafficMs);
+    return turn.decision();
+  }
   if (running.length > 0) {
     const graceEndsMs = (state.endingSinceMs ?? nowMs) + graceMsOf(state);
     const deadlineMs = Math.min(graceEndsMs, state.ending?.deadlineMs ?? Infinity);
     stopAll(state, running, { deadlineMs, nowMs, why: 'deleted', turn, inOrder: true });
     return turn.decision();
   }
-  for (const container of state.containers) turn.act({ type: 'remove', container });
+  for (const container of [...state.containers, ...aheadOf(state)]) turn.act({ type: 'remove', container });
   for (const sandbox of sandboxesOf(state)) turn.act({ type: 'removeSandbox', sandbox });
   if (turn.idle && state.volumesReady) turn.act({ type: 'removeVolumes' });
   if (turn.idle && !state.gone) turn.act({ type: 'confirmDeletion' });
   return turn.decision();
+}
+
+/**
+ * Until when the pod, which was deleted, may wait to be taken out of traffic; undefined where it need not, or not any more. The grace goes
+ * on meanwhile: who is killed at its end stays as it was.
+ */
+function withdrawalEndsMs(state: PodState): number | undefined {
+  const { pod, gone, served, withdrawal, stopping, ending } = state;
+  if (gone || served !== true || withdrawal === 'done' || stopping.size > 0 || ending !== undefined) return undefined;
+  if (state.endingSinceMs === undefined || isTerminal(pod)) return undefined;
+  return state.endingSinceMs + withdrawalBoundMs(pod, graceMsOf(state));
 }
 
 interface StopOptions {
@@ -249,6 +293,8 @@ function stopAll(
   { deadlineMs, nowMs, why, turn, inOrder = false }: StopOptions,
 ): void {
   const leastMs = Math.min(lateGraceMs, graceMsOf(state));
+  // Nobody waits for a shell that somebody left open: when the pod's own are gone, so is it.
+  if (running.every(({ kind }) => kind === 'ephemeral')) deadlineMs = nowMs;
   const now = new Set(inOrder && nowMs < deadlineMs ? nextToStop(state.pod, running) : running);
   for (const container of running) {
     const stopping = state.stopping.get(container.is.id);

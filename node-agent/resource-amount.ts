@@ -9,7 +9,8 @@ export function quantityIn(
   node: { readonly cpuMilli: number; readonly memoryBytes: number },
   divisor?: Quantity,
 ): string {
-  const [list, name = ''] = resource.split('.', 2);
+  const dot = resource.indexOf('.'); // the first: names of what nodes declare have dots of their own
+  const [list, name] = [resource.slice(0, dot), resource.slice(dot + 1)];
   const own = list === 'requests' ? resources?.requests?.[name] : resources?.limits?.[name];
   const fallback =
     list === 'requests' ? '0' : name === 'cpu' ? `${node.cpuMilli}m` : name === 'memory' ? node.memoryBytes : '0';

@@ -95,7 +95,7 @@ export function newStatusWriter(options: StatusWriterOptions): StatusWriter {
       outcomes = await client.updateStatusMany(
         'pods',
         batch.map(({ pod }) => pod),
-        { signal },
+        { signal, fieldValidation: 'Ignore' }, // all of its fields are our own
       );
       failures = 0;
     } catch (error) {

@@ -1,10 +1,12 @@
 import { rfc3339 } from '../lib/base/clock.ts';
 import { qosClassOf } from '../lib/api/defaults/qos.ts';
+import { containerStatusIn } from '../lib/api/container-choice.ts';
 import type {
   Container,
   ContainerState,
   ContainerStatus,
   ContainerTerminated,
+  EphemeralContainer,
   Pod,
   PodCondition,
   PodPhase,
@@ -23,7 +25,7 @@ import {
   isInitialized,
   isPastDeadline,
   isSidecar,
-  knownStatus,
+  missingTarget,
   outcomeOf,
   planContainer,
   setbackTurnsAt,
@@ -46,6 +48,9 @@ export function podStatus(state: PodState, nowMs: number, wallMs = nowMs): PodSt
   const inits = pod.spec.initContainers ?? [];
   const initStatuses = inits.map((container) => containerStatus(state, container, { nowMs, wallMs, over }));
   const statuses = pod.spec.containers.map((container) => containerStatus(state, container, { nowMs, wallMs, over }));
+  const lookers = (pod.spec.ephemeralContainers ?? []).map((container) =>
+    ephemeralStatus(state, container, { nowMs, wallMs, over }),
+  );
   const ip = podIp(state);
   const status: PodStatus = {
     ...before,
@@ -60,6 +65,7 @@ export function podStatus(state: PodState, nowMs: number, wallMs = nowMs): PodSt
     startTime: before.startTime ?? rfc3339(wallMs),
     ...(inits.length === 0 ? {} : { initContainerStatuses: initStatuses }),
     containerStatuses: statuses,
+    ...(lookers.length === 0 ? {} : { ephemeralContainerStatuses: lookers }),
     qosClass: before.qosClass ?? qosClassOf({ ...pod.spec }),
   };
   return state.ending === undefined || ended ? status : withEnding(status, state.ending, wallMs);
@@ -101,7 +107,7 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
   const attempts = [...state.containers, ...(removed === undefined ? [] : [removed])]
     .filter((candidate) => candidate.name === container.name)
     .toSorted((a, b) => b.attempt - a.attempt);
-  const known = knownStatus(state.pod, container.name);
+  const known = containerStatusIn(state.pod, container.name);
   const current =
     attempts.find((attempt) => attempt.is.state === 'running') ??
     attempts.find((attempt) => attempt.is.startedAtMs !== undefined || attempt.is.error !== undefined);
@@ -134,6 +140,12 @@ function containerStatus(state: PodState, container: Container, at: At): Contain
     containerID: containerId(current),
     started,
   };
+}
+
+/** One that looks into the pod serves nobody: it is never ready. */
+function ephemeralStatus(state: PodState, container: EphemeralContainer, at: At): ContainerStatus {
+  const { started: _, ...status } = containerStatus(state, container, at);
+  return { ...status, ready: false };
 }
 
 function isReady(
@@ -202,8 +214,15 @@ function withoutContainer(
   const isApp = state.pod.spec.containers.includes(container);
   if (setback !== undefined) return { ...base, state: { waiting: waitingFor(setback, nowMs) } };
   const reason = isApp && (state.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating';
-  const message = state.networkReady ? {} : { message: 'the node has no range of pod addresses yet' };
+  const message = waitsFor(state, container);
   return { ...base, state: { waiting: { reason, ...message } } };
+}
+
+/** What keeps a container from being started that has had no setback. */
+function waitsFor(state: PodState, container: EphemeralContainer): { readonly message?: string } {
+  if (!state.networkReady) return { message: 'the node has no range of pod addresses yet' };
+  const target = missingTarget(state, container);
+  return target === undefined ? {} : { message: `container "${target}", whose processes it is to see, does not run` };
 }
 
 /** What is known of a container that the engine has no trace of: if it ran when it was last seen, nobody knows how it ended. */

@@ -5,6 +5,7 @@ import type { Disks } from './disks/disks.ts';
 import type { PodCgroups } from './cgroups/pod-cgroups.ts';
 import type { PodNetwork } from './network/pod-network.ts';
 import type { PodStorage } from './pod-storage.ts';
+import type { MemoryFiles } from './volumes/memory-files.ts';
 import type { ContainerRuntime } from './runtime/runtime.ts';
 
 export interface TeardownOptions {
@@ -12,6 +13,7 @@ export interface TeardownOptions {
   readonly network: PodNetwork;
   readonly storage: PodStorage;
   readonly disks: Disks;
+  readonly memory: Pick<MemoryFiles, 'unmount'>;
   readonly log: Log;
   readonly cgroups?: PodCgroups | undefined;
   /** SIGKILL after so many seconds. */
@@ -28,6 +30,7 @@ export async function teardown({
   network,
   storage,
   disks,
+  memory,
   cgroups,
   log,
   graceSeconds,
@@ -46,5 +49,6 @@ export async function teardown({
       log.warn({ uid, error: messageOf(error) }, 'the folder of a pod could not be removed');
     });
   }
+  await memory.unmount();
   await disks.unmount();
 }

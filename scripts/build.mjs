@@ -32,7 +32,6 @@ await build({
   format: 'esm',
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   legalComments: 'none',
   logLevel: 'warning',
   // CommonJS dependencies ask for node's own modules through require.

@@ -7,6 +7,7 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 import { fileDescriptors } from './generate/descriptors.ts';
+import { docsOf } from './generate/docs.ts';
 import { envelopeTypes, schemaOf } from './generate/schema.ts';
 import { methodTable, servicesProto } from './generate/services.ts';
 
@@ -24,16 +25,28 @@ const envelopes = [
 const kinds = [
   ...[
     'account',
+    'autoscaling',
+    'batch',
     'config',
     'container',
+    'daemon',
+    'deployment',
+    'discovery',
+    'disruption',
+    'effects',
     'event',
+    'extension',
     'lease',
     'meta',
     'metrics',
     'namespace',
     'node',
     'pod',
+    'quota',
+    'rbac',
     'reference',
+    'review',
+    'scheduling',
     'service',
   ],
   ...['services', 'storage', 'storage-source', 'verbs', 'volume', 'workload'],
@@ -58,6 +71,7 @@ export function generate(root: string, out: string): readonly string[] {
   const contractRoot = load(contract, find);
 
   write('lib/api/gen/schema.ts', note + schemaOf(contractRoot, envelopes));
+  write('lib/api/gen/docs.ts', note + docsOf(contractRoot));
   write('lib/api/gen/messages.ts', note + envelopeTypes(contractRoot, envelopes));
   write('lib/api/gen/services.ts', note + methodTable(contractRoot));
   write('lib/api/gen/descriptors.ts', note + fileDescriptors(contractRoot, readImports(contract, find)));
@@ -71,7 +85,7 @@ function load(names: readonly string[], find: (name: string) => string): protobu
     if (protobuf.common.get(target) !== null) return target;
     return find(target);
   };
-  root.loadSync([...names], { keepCase: true });
+  root.loadSync([...names], { keepCase: true, alternateCommentMode: true });
   root.resolveAll();
   return root;
 }

@@ -3,6 +3,7 @@ import { systemClock } from '../../lib/base/clock.ts';
 import { newLog } from '../../lib/base/log.ts';
 import { Forwarder } from '../../services/dns/forwarder.ts';
 import { dnsMetrics } from '../../services/dns/metrics.ts';
+import { allowReceiveBuffer } from '../../services/dns/receive-buffer.ts';
 import { Resolver } from '../../services/dns/resolver.ts';
 import { serveDns } from '../../services/dns/server.ts';
 import { compile } from '../../services/dns/zone.ts';
@@ -31,6 +32,7 @@ serveRequests({
       zone: () => zone,
       ...{ domain: 'cluster.local', forwarder, completeSearch: true, clock, log, onAnswer: metrics.answer },
     });
+    allowReceiveBuffer();
     const server = await serveDns({ resolver, host: '127.0.0.1', port: 0, log, onQuery: metrics.query });
     return server.port;
   },

@@ -1,9 +1,9 @@
 import { systemClock } from '../../lib/base/clock.ts';
 import { newLog } from '../../lib/base/log.ts';
 import { keyOf } from '../../lib/api/keys.ts';
-import { diff } from '../../services/proxy/diff.ts';
-import { NftablesRules } from '../../services/proxy/nftables.ts';
-import { compile, partOf, recompile, type CompiledTable } from '../../services/proxy/table.ts';
+import { diff } from '../../services/proxy/table/diff.ts';
+import { NftablesRules } from '../../services/proxy/nftables/nftables.ts';
+import { compile, partOf, recompile, type CompiledTable } from '../../services/proxy/table/table.ts';
 import { aService, anEndpoints } from '../../test/support/builders.ts';
 import { serveRequests } from '../../test/support/netns-requests.ts';
 
@@ -35,10 +35,10 @@ serveRequests({
 
     const timesMs: number[] = [];
     for (let i = 0; i < changes; i++) {
-      const n = (i * 37) % count;
-      // In turn: one address fewer, and all of them again.
-      const name = `s${n - (n % 2)}`;
-      const list = ips(n - (n % 2), 0).slice(i % 2);
+      // Each service loses an endpoint and gets it back.
+      const n = ((i >> 1) * 37) % count;
+      const name = `s${n}`;
+      const list = ips(n, 0).slice((i + 1) % 2);
       begun = performance.now();
       endpoints.set(`default/${name}`, anEndpoints({ name, ips: list }));
       const keys = [`default/${name}`];
@@ -47,6 +47,7 @@ serveRequests({
       await rules.apply(table, next, diff(partOf(table, keys), partOf(next, keys)));
       timesMs.push(performance.now() - begun);
       table = next;
+      await rules.settled(); // as the proxy does before it takes up the next change
     }
     begun = performance.now();
     const differences = await rules.differences(table);

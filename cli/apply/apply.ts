@@ -1,9 +1,10 @@
 import { hasReason } from '../../lib/base/errors.ts';
 import { asObject, isObject, objectAt, sameJson, textAt, type Json } from '../../lib/api/json.ts';
 import { makeKey } from '../../lib/api/keys.ts';
-import { kinds, type Objects, type Resource } from '../../lib/api/kinds.ts';
-import { mergePatchBetween } from '../../lib/api/patch.ts';
+import type { Objects, Resource } from '../../lib/api/kinds.ts';
+import { mergePatchBetween } from '../../lib/api/patch/merge.ts';
 import type { Client, Draft, WriteOptions } from '../../lib/client/client.ts';
+import { kindInfo } from '../kinds.ts';
 import type { ManifestObject } from '../manifest.ts';
 import { threeWayMerge } from './merge.ts';
 
@@ -82,7 +83,7 @@ function declared({ resource, object, namespace }: ManifestObject, fallback: str
   const metadata = Object.fromEntries(
     Object.entries(objectAt(object, 'metadata')).filter(([field]) => !serverFields.has(field)),
   );
-  const scope = kinds[resource].namespaced ? { namespace: namespace ?? fallback } : {};
+  const scope = kindInfo(resource).namespaced ? { namespace: namespace ?? fallback } : {};
   return { ...rest, metadata: { ...metadata, ...scope } };
 }
 
@@ -122,10 +123,20 @@ const revisionOf = (object: Json): string => textAt(objectAt(object, 'metadata')
 /** The server judges the shape, with a better message than any check here could give. */
 const draftOf = <R extends Resource>(object: Json): Draft<Objects[R]> => object as unknown as Draft<Objects[R]>;
 
-/** What others need first: a namespace before what lives in it, a Service before pods whose environment names it. */
+/** What others need first: a kind before its objects, a namespace before what lives in it, a Service before pods whose environment names it. */
 const order: readonly (readonly Resource[])[] = [
-  ['namespaces', 'storageclasses'],
-  ['configmaps', 'secrets', 'serviceaccounts', 'persistentvolumes', 'persistentvolumeclaims'],
+  ['customresourcedefinitions'],
+  ['namespaces', 'storageclasses', 'priorityclasses', 'clusterroles'],
+  [
+    'resourcequotas',
+    'limitranges',
+    'roles',
+    'configmaps',
+    'secrets',
+    'serviceaccounts',
+    'persistentvolumes',
+    'persistentvolumeclaims',
+  ],
   ['services', 'endpoints'],
 ];
 

@@ -1,7 +1,8 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { engineRunDir, type ClusterOptions } from './layout.ts';
+import { engineRunDir } from './engine-parts.ts';
+import type { ClusterOptions } from './part.ts';
 import { engineAnswers } from './preflight.ts';
 
 /** The flags of `troupe up` that say how the cluster is, with commander's names. */
@@ -9,6 +10,7 @@ export interface UpFlags {
   readonly data: string;
   readonly cluster: string;
   readonly port: string;
+  readonly httpsPort: string;
   readonly natsPort: string;
   readonly telemetryPort: string;
   readonly node?: string;
@@ -17,6 +19,8 @@ export interface UpFlags {
   readonly serviceCidr: string;
   readonly clusterDns: string;
   readonly proxyMode: string;
+  readonly loadBalancerPool: string;
+  readonly together?: boolean;
 }
 
 export const defaultDataDir = process.env['TROUPE_DATA'] ?? '/var/lib/troupe';
@@ -36,6 +40,7 @@ export async function clusterOptions(flags: UpFlags): Promise<ClusterOptions> {
     distDir: distFolder(),
     host: '127.0.0.1',
     apiPort: portOf('--port', flags.port),
+    httpsPort: portOf('--https-port', flags.httpsPort),
     natsPort: portOf('--nats-port', flags.natsPort),
     telemetryPort: portOf('--telemetry-port', flags.telemetryPort),
     nodeName: flags.node ?? hostname().toLowerCase(),
@@ -44,6 +49,8 @@ export async function clusterOptions(flags: UpFlags): Promise<ClusterOptions> {
     serviceCidr: flags.serviceCidr,
     clusterDns: flags.clusterDns,
     proxyMode: flags.proxyMode,
+    loadBalancerPool: flags.loadBalancerPool,
+    together: flags.together === true,
   };
 }
 

@@ -1,7 +1,8 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
-import type { ClusterOptions } from './layout.ts';
+import { partsOf } from './layout.ts';
+import type { ClusterOptions } from './part.ts';
 import { notReady } from './ready.ts';
 
 /** Everything that would keep the cluster from starting on this machine, a sentence each with what to do; empty when nothing would. */
@@ -11,6 +12,7 @@ export async function obstacles(options: ClusterOptions, isInstalled = onPath): 
   for (const [program, debianPackage] of [
     ['nats-server', 'nats-server'],
     ...(options.ownEngine ? [['dockerd', 'docker.io']] : []),
+    ...(options.loadBalancerPool === '' ? [] : [['haproxy', 'haproxy']]),
     ['nft', 'nftables'],
     ['conntrack', 'conntrack'],
     ['ip', 'iproute2'],
@@ -22,13 +24,14 @@ export async function obstacles(options: ClusterOptions, isInstalled = onPath): 
     found.push('The services are not built: npm run build (npm start does it by itself).');
   const ports = [
     { port: options.apiPort, what: 'the API', flag: '--port' },
+    { port: options.httpsPort, what: 'the REST API', flag: '--https-port' },
     { port: options.natsPort, what: 'the event bus', flag: '--nats-port' },
     { port: options.natsPort + 4000, what: "the event bus's monitor", flag: '--nats-port' },
-    ...Array.from({ length: 9 }, (_, i) => ({
-      port: options.telemetryPort + i,
-      what: 'metrics and health',
-      flag: '--telemetry-port',
-    })),
+    ...partsOf(options).flatMap(({ telemetry }) =>
+      telemetry === undefined
+        ? []
+        : [{ port: Number(telemetry.split(':').at(-1)), what: 'metrics and health', flag: '--telemetry-port' }],
+    ),
   ];
   const taken = [];
   for (const each of ports) if (!(await isFree(options.host, each.port))) taken.push(each);

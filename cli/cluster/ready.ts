@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { splitAddress } from '../../lib/base/telemetry.ts';
-import type { ReadyCheck } from './layout.ts';
+import type { ReadyCheck } from './part.ts';
 
 const timeoutMs = 2_000;
 

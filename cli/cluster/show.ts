@@ -43,6 +43,9 @@ export function partsTable(
 export function howToGoOn(state: ClusterState, command: string): string {
   return [
     `The API is at ${color.cyan(state.server)} (gRPC), events are on ${color.cyan(state.nats)} (subjects ${state.cluster}.v1.>).`,
+    ...(state.kubeconfig === undefined
+      ? []
+      : [`kubectl and helm reach it by ${color.cyan(`export KUBECONFIG=${state.kubeconfig}`)}`]),
     '',
     'What to type next:',
     `  ${command} get pods,services -A          what runs`,

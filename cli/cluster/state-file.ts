@@ -12,6 +12,8 @@ export interface ClusterState {
   readonly server: string;
   readonly nats: string;
   readonly dockerSocket: string;
+  /** The file by which kubectl reaches the cluster, once it is up. */
+  readonly kubeconfig?: string;
   readonly parts: readonly PartState[];
 }
 

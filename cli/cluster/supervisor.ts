@@ -3,7 +3,9 @@ import { closeSync, copyFileSync, mkdirSync, openSync, readSync, statSync, trunc
 import { join } from 'node:path';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { wait, type Clock } from '../../lib/base/clock.ts';
-import type { Part } from './layout.ts';
+import { raisePriority } from '../../lib/base/priority.ts';
+import { hangLimits, watchForHang } from './hang-watch.ts';
+import type { Part } from './part.ts';
 import { notReady } from './ready.ts';
 import type { PartState } from './state-file.ts';
 
@@ -14,8 +16,8 @@ const stopTimeoutMs = 10_000;
 const maxLogBytes = 20 * 1024 * 1024;
 
 /**
- * Keeps the processes of one machine running: starts each, starts it again when it dies (with back-off), stops them in
- * reverse order. It knows nothing of what they do. Output goes straight to a file each, so that they outlive
+ * Keeps the processes of one machine running: starts each, starts it again when it dies (with back-off), kills one that
+ * hangs, stops them in reverse order. It knows nothing of what they do. Output goes straight to a file each, so that they outlive
  * the supervisor, should it be killed.
  *
  *   starting -> ready <-> not ready -> (death) restarting -> starting …
@@ -120,9 +122,22 @@ export class Supervisor {
       detached: true,
     });
     closeSync(output);
+    if (entry.part.urgent === true && child.pid !== undefined) raisePriority(child.pid);
     entry.child = child;
     this.#set(entry, 'starting', undefined);
+    const ended = new AbortController();
+    let hung: string | undefined;
+    if (entry.part.telemetry !== undefined) {
+      const limits = entry.part.name === 'proxy' ? hangLimits.proxy : hangLimits.others;
+      const onHang = (): void => {
+        hung = `it ran, but answered nothing for ${(limits.answerMs * limits.silences) / 1000} s, and was killed`;
+        child.kill('SIGKILL');
+      };
+      const { telemetry: address } = entry.part;
+      void watchForHang({ address, limits, clock: this.#clock, signal: ended.signal, onHang });
+    }
     const onEnd = (why: string): void => {
+      ended.abort();
       if (entry.child !== child) return;
       delete entry.child;
       if (this.#stopping) return;
@@ -137,7 +152,9 @@ export class Supervisor {
       onEnd(error.code === 'ENOENT' ? `the program ${entry.part.command} is not installed` : error.message);
     });
     child.once('exit', (code, signal) => {
-      onEnd(signal === null ? `it ended with code ${code}: ${lastLine(entry.logFile)}` : `it was ended by ${signal}`);
+      if (hung !== undefined) onEnd(hung);
+      else
+        onEnd(signal === null ? `it ended with code ${code}: ${lastLine(entry.logFile)}` : `it was ended by ${signal}`);
     });
   }
 

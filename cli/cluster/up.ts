@@ -6,7 +6,9 @@ import type { Command } from '@commander-js/extra-typings';
 import { color } from './color.ts';
 import { systemClock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { apiAddress, filesOf, natsUrl, partsOf, type ClusterOptions, type Part } from './layout.ts';
+import { apiAddress, filesOf, natsUrl, partsOf } from './layout.ts';
+import type { ClusterOptions, Part } from './part.ts';
+import { writeKubeconfig } from './kubeconfig.ts';
 import { memoryOf } from './memory.ts';
 import { clusterOptions, defaultDataDir, type UpFlags } from './options.ts';
 import { obstacles } from './preflight.ts';
@@ -36,6 +38,7 @@ export function register(program: Command): void {
     .option('--with-guestbook', 'build the images of the Guestbook and run it')
     .option('--cluster <name>', 'name of the cluster, the first token of its event subjects', 'troupe')
     .option('--port <number>', 'port of the API', '7400')
+    .option('--https-port <number>', 'port of the REST API, for kubectl', '7443')
     .option('--nats-port <number>', 'port of the event bus', '4222')
     .option('--telemetry-port <number>', 'first of the ports for metrics and health', '7410')
     .option('--node <name>', 'name of the node (default: the host name)')
@@ -47,7 +50,9 @@ export function register(program: Command): void {
     .option('--cluster-cidr <cidr>', 'addresses of pods', '10.244.0.0/16')
     .option('--service-cidr <cidr>', 'addresses of Services', '10.96.0.0/16')
     .option('--cluster-dns <address>', 'address of the DNS service', '10.96.0.10')
-    .option('--proxy-mode <mode>', 'nftables, userspace or auto', 'auto')
+    .option('--proxy-mode <mode>', 'nftables, iptables, userspace or auto', 'auto')
+    .option('--together', 'run the controllers in one process: less memory and work, one fate')
+    .option('--load-balancer-pool <cidr>', 'addresses for Services of type LoadBalancer; needs haproxy', '')
     .action(async (flags) => {
       process.exitCode =
         flags.detach === true ? await startDetached(flags) : await runInForeground(flags, flags.withGuestbook === true);
@@ -82,6 +87,7 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
   const { dataDir } = options;
   const startedAtMs = Date.now();
   let phase: ClusterState['phase'] = 'starting';
+  let kubeconfig: string | undefined;
   const stateNow = (): ClusterState => ({
     supervisorPid: process.pid,
     supervisorStart: startOf(process.pid) ?? '',
@@ -91,6 +97,7 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
     server: apiAddress(options),
     nats: natsUrl(options),
     dockerSocket: options.dockerSocket,
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
     parts: supervisor.states(),
   });
   const progress = newProgress('Starting the cluster');
@@ -129,6 +136,7 @@ async function supervise(options: ClusterOptions, withGuestbook: boolean): Promi
   try {
     await supervisor.untilReady(startTimeoutMs, stopping.signal);
     phase = 'running';
+    kubeconfig = writeKubeconfig(options);
     writeState(dataDir, stateNow());
     progress.done(
       `The cluster ${options.cluster} is up: ${supervisor.states().length} parts on node ${options.nodeName}`,

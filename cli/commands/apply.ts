@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import { ApiError } from '../../lib/base/errors.ts';
 import type { Json } from '../../lib/api/json.ts';
-import { kinds } from '../../lib/api/kinds.ts';
+import { kindInfo } from '../kinds.ts';
 import type { Applied, ApplyOptions, DryRun } from '../apply/apply.ts';
 import type { ManifestObject } from '../manifest.ts';
 import { withSession, type Session } from '../session.ts';
@@ -35,10 +35,10 @@ const width = 16;
 async function apply(session: Session, options: Options): Promise<void> {
   const output = session.outputOf('name', 'yaml', 'json');
   const dryRun = dryRunOf(options.dryRun);
-  const { readSources, parseManifests } = await import('../manifest.ts');
+  const { readManifests, readSources } = await import('../manifest.ts');
   const { inOrder } = await import('../apply/apply.ts');
   const sources = await readSources(options.filename, options.recursive === true, session.shell);
-  const items = parseManifests(sources, session.globals.namespace);
+  const items = await readManifests(session, sources);
   checkNamespaces(items, session);
 
   const done: Json[] = [];
@@ -106,7 +106,7 @@ function line(session: Session, item: ManifestObject, applied: Applied, dryRun: 
 function checkNamespaces(items: readonly ManifestObject[], { globals }: Session): void {
   if (!globals.namespaceGiven) return;
   for (const { resource, name, namespace, place } of items) {
-    if (!kinds[resource].namespaced || namespace === undefined || namespace === globals.namespace) continue;
+    if (!kindInfo(resource).namespaced || namespace === undefined || namespace === globals.namespace) continue;
     throw new UsageError(
       `${place}: ${nameOf(resource, name)} says namespace "${namespace}", but -n says "${globals.namespace}"; leave one of them out`,
     );

@@ -1,4 +1,5 @@
 import type { Command } from '@commander-js/extra-typings';
+import { allContainers } from '../../lib/api/container-choice.ts';
 import { withSession, type Session } from '../session.ts';
 import { ExitWith, type Shell } from '../shell.ts';
 import { terminalFor } from './exec.ts';
@@ -27,7 +28,7 @@ async function attach(session: Session, word: string, options: Options): Promise
   const pod = await onePod(session, word);
   const container = oneContainer(session, pod, options.container);
   const stdin = options.stdin === true;
-  const hasTerminal = pod.spec.containers.some((each) => each.name === container && each.tty === true);
+  const hasTerminal = allContainers(pod.spec).some((each) => each.name === container && each.tty === true);
   if (options.tty === true && !hasTerminal)
     session.warn(`-t: container ${container} has no terminal (its tty is not set)`);
   const tty = options.tty === true && hasTerminal && terminalFor(session, stdin);

@@ -1,12 +1,13 @@
 import type { Command } from '@commander-js/extra-typings';
 import { keyOf } from '../../lib/api/keys.ts';
-import { kinds, type Objects, type Resource } from '../../lib/api/kinds.ts';
+import type { Objects, Resource } from '../../lib/api/kinds.ts';
 import type { DeleteOptions } from '../../lib/client/client.ts';
+import { kindInfo } from '../kinds.ts';
 import { parseCount, parseDurationMs } from '../duration.ts';
 import { checkSelection, missing, read, type Selecting } from '../select.ts';
 import { withSession, type Session } from '../session.ts';
 import { AlreadyReported, UsageError, type Shell } from '../shell.ts';
-import { nameOf, parseTargets, type Target } from '../targets.ts';
+import { nameOf, readTargets, type Target } from '../targets.ts';
 
 interface Options extends Selecting {
   readonly filename?: string[];
@@ -127,7 +128,7 @@ async function choose(
     if (what.length > 0) throw new UsageError('give objects or -f, not both');
     return fromManifests(session, options.filename, options.recursive === true, onMissing);
   }
-  const targets = parseTargets(what);
+  const targets = await readTargets(session, what);
   checkSelection(targets, options);
   const narrowed = options.selector !== undefined || options.fieldSelector !== undefined || options.all === true;
   if (!narrowed && targets.some((target) => target.names === undefined)) {
@@ -152,12 +153,12 @@ async function fromManifests(
   recursive: boolean,
   onMissing: (error: Error) => void,
 ): Promise<Chosen[]> {
-  const { readSources, parseManifests } = await import('../manifest.ts');
+  const { readManifests, readSources } = await import('../manifest.ts');
   const sources = await readSources(paths, recursive, session.shell);
   const client = await session.client();
   const found = await Promise.all(
-    parseManifests(sources, session.globals.namespace).map(async ({ resource, namespace, name }) => {
-      const scope = kinds[resource].namespaced ? { namespace: namespace ?? session.globals.namespace } : {};
+    (await readManifests(session, sources)).map(async ({ resource, namespace, name }) => {
+      const scope = kindInfo(resource).namespaced ? { namespace: namespace ?? session.globals.namespace } : {};
       const item = await client.get(resource, keyOf({ metadata: { ...scope, name } }), session.call);
       if (item === undefined) onMissing(missing(session, resource, name));
       return item === undefined ? [] : [{ resource, item }];

@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { checkSelection, read, type Selecting } from '../select.ts';
 import { withSession, type Session } from '../session.ts';
 import { AlreadyReported, type Shell } from '../shell.ts';
-import { parseTargets } from '../targets.ts';
+import { readTargets } from '../targets.ts';
 
 export function register(program: Command, shell: Shell): void {
   program
@@ -17,7 +17,7 @@ export function register(program: Command, shell: Shell): void {
 
 async function describeAll(session: Session, what: readonly string[], options: Selecting): Promise<void> {
   session.outputOf();
-  const targets = parseTargets(what);
+  const targets = await readTargets(session, what);
   checkSelection(targets, options);
   const { describe } = await import('../describe/describe.ts');
   let failed = 0;

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
-import { kinds } from '../../lib/api/kinds.ts';
 import type { Event } from '../../lib/api/objects.ts';
 import type { Json } from '../../lib/api/json.ts';
+import { kindInfo } from '../kinds.ts';
 import { listOptions, type Selecting } from '../select.ts';
 import { withSession, type Session } from '../session.ts';
 import { UsageError, type Shell } from '../shell.ts';
@@ -84,7 +84,7 @@ function fieldsOf(options: Options): string {
   if (target === undefined || another !== undefined || name === undefined) {
     throw new UsageError(`--for ${options.for}: name one object, such as pod/web-1`);
   }
-  return `involvedObject.kind=${kinds[target.resource].kind},involvedObject.name=${name}`;
+  return `involvedObject.kind=${kindInfo(target.resource).kind},involvedObject.name=${name}`;
 }
 
 function typesOf(text: string | undefined): readonly string[] | undefined {

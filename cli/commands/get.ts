@@ -1,11 +1,12 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { Json } from '../../lib/api/json.ts';
-import { kinds, type Objects, type Resource } from '../../lib/api/kinds.ts';
+import type { Objects, Resource } from '../../lib/api/kinds.ts';
+import { kindInfo } from '../kinds.ts';
 import type { Table } from '../table.ts';
 import { checkSelection, listOptions, read, type Selecting } from '../select.ts';
 import { withSession, type Session } from '../session.ts';
 import { AlreadyReported, UsageError, type Shell } from '../shell.ts';
-import { nameOf, parseTargets, type Target } from '../targets.ts';
+import { nameOf, readTargets, type Target } from '../targets.ts';
 
 interface Options extends Selecting {
   readonly watch?: true;
@@ -34,7 +35,7 @@ export function register(program: Command, shell: Shell): void {
 }
 
 async function get(session: Session, what: readonly string[], options: Options): Promise<void> {
-  const targets = parseTargets(what);
+  const targets = await readTargets(session, what);
   checkSelection(targets, options);
   if (options.watch === true || options.watchOnly === true) return watch(session, targets, options);
 
@@ -85,7 +86,7 @@ async function print(
 }
 
 function nothingFound(session: Session, targets: readonly Target[], options: Options): string {
-  const anywhere = options.allNamespaces === true || targets.every(({ resource }) => !kinds[resource].namespaced);
+  const anywhere = options.allNamespaces === true || targets.every(({ resource }) => !kindInfo(resource).namespaced);
   return anywhere ? 'No resources found.' : `No resources found in ${session.globals.namespace} namespace.`;
 }
 
@@ -94,7 +95,7 @@ async function tableFor(session: Session, resource: Resource, withKind: boolean,
   return newTable({
     resource,
     wide: session.globals.output === 'wide',
-    withNamespace: options.allNamespaces === true && kinds[resource].namespaced,
+    withNamespace: options.allNamespaces === true && kindInfo(resource).namespaced,
     withKind,
     headers: options.headers,
     labelColumns: options.labelColumns?.split(',').filter((key) => key !== '') ?? [],

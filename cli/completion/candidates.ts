@@ -1,12 +1,25 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import { kinds, resourceByName, resources, type Resource } from '../../lib/api/kinds.ts';
+import { resourceByName, resources, type Resource } from '../../lib/api/kinds.ts';
+import { onFailedRollout } from '../../lib/api/rollouts.ts';
+import { kindInfo } from '../kinds.ts';
 import { outputs } from '../session.ts';
+import { scalable } from '../commands/scale.ts';
 
 /** Names of the objects of a kind, for completing them; empty when the server does not say in time. */
 export type NamesOf = (resource: Resource) => Promise<readonly string[]>;
 
 /** Commands whose first word is a kind. */
-const aboutObjects = new Set(['get', 'describe', 'delete', 'label', 'annotate', 'scale']);
+const aboutObjects = new Set([
+  'get',
+  'describe',
+  'delete',
+  'label',
+  'annotate',
+  'scale',
+  'autoscale',
+  'quarantine',
+  'release',
+]);
 
 /**
  * What the last of `words` may become; the words before it are complete. `words` is the command line after `troupe`.
@@ -35,6 +48,10 @@ async function possible(
   switch (command.name()) {
     case 'help':
       return visibleCommands(program);
+    case 'proxies':
+      return positional.length === 0 ? objectWords(last, ['services'], namesOf, 'services') : [];
+    case 'rolling-update':
+      return positional.length === 0 ? namesOf('replicationcontrollers') : [];
     case 'completion':
       return ['bash', 'zsh', 'fish'];
     case 'top':
@@ -46,6 +63,7 @@ async function possible(
     case 'logs':
     case 'exec':
     case 'attach':
+    case 'debug':
     case 'port-forward':
       return positional.length > 0
         ? []
@@ -61,7 +79,7 @@ async function ofObjects(
   last: string,
   namesOf: NamesOf,
 ): Promise<readonly string[]> {
-  const offered: readonly Resource[] = command === 'scale' ? ['replicationcontrollers'] : resources;
+  const offered: readonly Resource[] = command === 'scale' || command === 'autoscale' ? scalable : resources;
   const [first] = positional;
   if (first === undefined || first.includes('/') || last.includes('/'))
     return objectWords(last, offered, namesOf, undefined);
@@ -83,7 +101,7 @@ async function objectWords(
     return resource === undefined ? [] : (await namesOf(resource)).map((name) => `${kind}/${name}`);
   }
   if (plain !== undefined)
-    return [...(await namesOf(plain)), ...offered.map((resource) => `${kinds[resource].singular}/`)];
+    return [...(await namesOf(plain)), ...offered.map((resource) => `${kindInfo(resource).singular}/`)];
   return offered;
 }
 
@@ -117,6 +135,8 @@ async function valuesOf(option: string, namesOf: NamesOf): Promise<readonly stri
       return outputs;
     case '--cascade':
       return ['orphan', 'background', 'foreground'];
+    case '--on-failed':
+      return onFailedRollout;
     case '--types':
       return ['Normal', 'Warning'];
     default:

@@ -1,63 +1,8 @@
 import type { Objects } from '../../lib/api/kinds.ts';
-import type { Endpoints, Event, Lease, Node, Pod, ReplicationController, Service } from '../../lib/api/objects.ts';
-import { isReady, isTerminal, needsOf, togetherOf } from '../../lib/api/pods.ts';
+import type { Endpoints, Event, Lease, Node, Pod, ResourceList } from '../../lib/api/objects.ts';
+import { isReady, isTerminal, needsOf, othersIn, togetherOf } from '../../lib/api/pods.ts';
 import { bytesQuantity, milliOf, milliQuantity, unitsOf } from '../../lib/api/quantity.ts';
-import { inner, pairs, type Entry, type Outline } from './outline.ts';
-import { describeTemplate } from './pod.ts';
-
-export function describeReplicationController(rc: ReplicationController, pods: readonly Pod[]): Outline {
-  const { spec, status } = rc;
-  const count = (phase: string): number => pods.filter((pod) => pod.status.phase === phase).length;
-  return [
-    ['Selector', pairs(spec.selector).join(',')],
-    [
-      'Replicas',
-      `${status.replicas} now, ${spec.replicas} wanted, ${status.readyReplicas ?? 0} ready, ${status.availableReplicas ?? 0} available`,
-    ],
-    [
-      'Pods',
-      `${count('Running')} running, ${count('Pending')} pending, ${count('Succeeded')} succeeded, ${count('Failed')} failed`,
-    ],
-    [
-      'Conditions',
-      status.conditions === undefined
-        ? undefined
-        : inner(
-            ...status.conditions.map(({ type, status: is, reason, message }): Entry => [
-              type,
-              [is, reason, message].filter((part) => part !== undefined).join('  '),
-            ]),
-          ),
-    ],
-    [
-      'Pod template',
-      inner(['Labels', pairs(spec.template.metadata?.labels).join(',')], ...describeTemplate(spec.template.spec)),
-    ],
-  ];
-}
-
-export function describeService(service: Service, endpoints: Endpoints | undefined): Outline {
-  const { spec } = service;
-  const ports = (spec.ports ?? []).map((port) => {
-    const name = port.name === undefined ? '' : ` (${port.name})`;
-    const node = port.nodePort === undefined ? '' : `, port ${port.nodePort} of every node`;
-    return `${port.port}/${port.protocol}${name} to port ${port.targetPort} of the pods${node}`;
-  });
-  return [
-    [
-      'Selector',
-      spec.selector === undefined ? '<none>: its endpoints are written by hand' : pairs(spec.selector).join(','),
-    ],
-    ['Type', spec.type],
-    ['IP', spec.clusterIP === 'None' ? 'None: its name answers with the addresses of the pods' : spec.clusterIP],
-    ['External name', spec.externalName],
-    ['External IPs', spec.externalIPs],
-    ['Ports', ports],
-    ['Session affinity', spec.sessionAffinity],
-    ['Endpoints', endpoints === undefined ? [] : addressesOf(endpoints, 'addresses')],
-    ['Not ready', endpoints === undefined ? undefined : orNothing(addressesOf(endpoints, 'notReadyAddresses'))],
-  ];
-}
+import { inner, type Entry, type Outline } from './outline.ts';
 
 export function describeEndpoints(endpoints: Endpoints): Outline {
   return [
@@ -90,18 +35,18 @@ const addressText = ({
   readonly targetRef?: { readonly name?: string };
 }): string => (targetRef?.name === undefined ? ip : `${ip} (${targetRef.name})`);
 
-function addressesOf(endpoints: Endpoints, which: 'addresses' | 'notReadyAddresses'): string[] {
-  return (endpoints.subsets ?? []).flatMap((subset) =>
-    (subset[which] ?? []).flatMap((address) =>
-      (subset.ports ?? []).map(
-        ({ port }) =>
-          `${address.ip}:${port}${address.targetRef?.name === undefined ? '' : ` (${address.targetRef.name})`}`,
-      ),
-    ),
-  );
+/** Of what the node declares beyond cpu, memory and disk, how much its pods have. */
+function requestedOthers(
+  pods: readonly Pod[],
+  room: ResourceList,
+): readonly { readonly name: string; readonly asked: number; readonly has: number }[] {
+  const needs = pods.map(({ spec }) => needsOf(spec).others ?? {});
+  return Object.entries(othersIn(room) ?? {}).map(([name, has]) => ({
+    name,
+    asked: needs.reduce((total, others) => total + (others[name] ?? 0), 0),
+    has,
+  }));
 }
-
-const orNothing = (lines: readonly string[]): readonly string[] | undefined => (lines.length === 0 ? undefined : lines);
 
 export function describeNode(node: Node, pods: readonly Pod[]): Outline {
   const { spec, status } = node;
@@ -159,7 +104,14 @@ export function describeNode(node: Node, pods: readonly Pod[]): Outline {
               .map(([name, value]): Entry => [name, value]),
           ),
     ],
-    ['Requested', [...amounts(sum), `pods ${active.length}${share(active.length, roomFor('pods'))}`]],
+    [
+      'Requested',
+      [
+        ...amounts(sum),
+        ...requestedOthers(active, room).map(({ name, asked, has }) => `${name} ${asked} of ${has}`),
+        `pods ${active.length}${share(active.length, roomFor('pods'))}`,
+      ],
+    ],
     // More than the node has is no mistake: not all use what they may at one time.
     ['Limits', amounts(limits)],
     [

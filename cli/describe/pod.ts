@@ -1,4 +1,13 @@
-import type { Container, ContainerState, ContainerStatus, Pod, PodSpec, Probe, Volume } from '../../lib/api/objects.ts';
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  EphemeralContainer,
+  Pod,
+  PodSpec,
+  Probe,
+  Volume,
+} from '../../lib/api/objects.ts';
 import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
 import { inner, pairs, type Entry, type Outline, type Value } from './outline.ts';
 
@@ -27,6 +36,7 @@ export function describePod(pod: Pod): Outline {
     ['Service quality', status.qosClass],
     ...containersOf('Init containers', spec.initContainers, status.initContainerStatuses),
     ...containersOf('Containers', spec.containers, status.containerStatuses),
+    ...containersOf('Ephemeral containers', spec.ephemeralContainers, status.ephemeralContainerStatuses),
     [
       'Conditions',
       inner(
@@ -38,6 +48,7 @@ export function describePod(pod: Pod): Outline {
     ],
     ['Volumes', inner(...(spec.volumes ?? []).map((volume): Entry => [volume.name, volumeText(volume)]))],
     ['Node selector', spec.nodeSelector === undefined ? undefined : pairs(spec.nodeSelector)],
+    ['Scheduling gates', spec.schedulingGates?.map(({ name }) => name)],
     ['Tolerations', (spec.tolerations ?? []).map(tolerationText)],
   ];
 }
@@ -53,7 +64,7 @@ export function describeTemplate(spec: PodSpec): Outline {
 
 function containersOf(
   label: string,
-  containers: readonly Container[] | undefined,
+  containers: readonly EphemeralContainer[] | undefined,
   statuses: readonly ContainerStatus[] | undefined,
 ): Entry[] {
   if (containers === undefined || containers.length === 0) return [];
@@ -75,10 +86,11 @@ function containersOf(
   ];
 }
 
-function describeContainer(container: Container, status: ContainerStatus | undefined): Outline {
+function describeContainer(container: EphemeralContainer, status: ContainerStatus | undefined): Outline {
   const { resources } = container;
   return [
     ['Image', container.image],
+    ['Sees processes of', container.targetContainerName],
     ['Image ID', status?.imageID === '' ? undefined : status?.imageID],
     ['Container ID', status?.containerID],
     ['Command', container.command?.join(' ')],

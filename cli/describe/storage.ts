@@ -1,4 +1,4 @@
-import { formatSelector } from '../../lib/api/labels.ts';
+import { formatSelector, selectorOfLabelSelector } from '../../lib/api/labels.ts';
 import { makeKey } from '../../lib/api/keys.ts';
 import type {
   NodeSelectorTerm,
@@ -8,7 +8,7 @@ import type {
   StorageClass,
 } from '../../lib/api/objects.ts';
 import { modesText } from '../../lib/api/printing/storage.ts';
-import { claimKeysOf, isDefaultClass, selectorOfLabelSelector } from '../../lib/api/storage.ts';
+import { claimKeysOf, isDefaultClass } from '../../lib/api/storage.ts';
 import { inner, pairs, type Entry, type Outline } from './outline.ts';
 
 export function describePersistentVolume({ spec, status }: PersistentVolume): Outline {

@@ -2,10 +2,11 @@ import { ApiError } from '../../lib/base/errors.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import { keyOf } from '../../lib/api/keys.ts';
 import { conditionOf } from '../../lib/api/pods.ts';
-import { containerNames } from '../../lib/api/container-choice.ts';
+import { containerNames, containerStatusIn } from '../../lib/api/container-choice.ts';
 import type { LogWish } from '../../lib/api/streams.ts';
 import { follow } from '../follow.ts';
 import type { Session } from '../session.ts';
+import { followOn } from './follow-on.ts';
 import { newLineSplitter } from './lines.ts';
 import { oneContainer, type ChosenPods } from '../streams/choose.ts';
 
@@ -25,7 +26,7 @@ interface Source {
   readonly container: string;
 }
 
-/** Prints the logs; resolves to the number of containers whose logs could not be had. With `follow`, until all have ended or Ctrl-C. */
+/** Prints the logs; resolves to the number of containers whose logs could not be had. With `follow`, until all pods have ended or Ctrl-C. */
 export async function showLogs(
   session: Session,
   { pods, selection }: ChosenPods,
@@ -82,7 +83,7 @@ export async function showLogs(
 }
 
 const prefixOf = ({ pod, container }: Source): string =>
-  pod.spec.containers.length === 1 ? `[${pod.metadata.name}]` : `[${pod.metadata.name} ${container}]`;
+  containerNames(pod).length === 1 ? `[${pod.metadata.name}]` : `[${pod.metadata.name} ${container}]`;
 
 function sourcesOf(session: Session, pod: Pod, wanted: string | undefined): Source[] {
   const names = containerNames(pod);
@@ -100,7 +101,10 @@ async function showOne(
   const streams = await session.streams();
   const { namespace = '', name } = pod.metadata;
   const { stdout } = session.shell;
-  const chunks = streams.logs({ namespace, pod: name, container }, wish, session.signal);
+  const chunks =
+    wish.follow === true
+      ? followOn(session, pod, container, wish)
+      : streams.logs({ namespace, pod: name, container }, wish, session.signal);
   if (prefix === undefined) {
     for await (const chunk of chunks) await stdout.writeBytes(chunk); // as it is: it need not even be text
     return;
@@ -147,8 +151,7 @@ function obstacleOf(pod: Pod, container: string): string | undefined {
     const why = conditionOf(pod.status, 'PodScheduled')?.message;
     return `pod/${name} has no node yet${why === undefined ? '' : ` (${why})`}`;
   }
-  const statuses = [...(pod.status.initContainerStatuses ?? []), ...(pod.status.containerStatuses ?? [])];
-  const status = statuses.find((candidate) => candidate.name === container);
+  const status = containerStatusIn(pod, container);
   const ran = status?.containerID !== undefined && status.containerID !== '';
   if (ran || status?.lastState?.terminated !== undefined) return undefined;
   const waiting = status?.state?.waiting;

@@ -1,14 +1,25 @@
 import { ApiError } from '../base/errors.ts';
-import type { Pod } from './objects.ts';
+import type { Container, ContainerStatus, Pod } from './objects.ts';
 
 /** Names the container of a pod that is meant where none is named. */
 export const defaultContainerAnnotation = 'kubectl.kubernetes.io/default-container';
 
-/** The names of all containers of a pod, those of the start-up last. */
-export function containerNames(pod: Pod): readonly string[] {
-  const { containers, initContainers = [] } = pod.spec;
-  return [...containers, ...initContainers].map(({ name }) => name);
-}
+/** The names of all containers of a pod, those of the start-up and those that were added to look into it last. */
+export const containerNames = (pod: Pod): readonly string[] => allContainers(pod.spec).map(({ name }) => name);
+
+/** Every container that a pod's spec names, in the same order. */
+export const allContainers = (spec: Pick<Pod['spec'], ContainerLists>): readonly Container[] => [
+  ...spec.containers,
+  ...(spec.initContainers ?? []),
+  ...(spec.ephemeralContainers ?? []),
+];
+type ContainerLists = 'containers' | 'initContainers' | 'ephemeralContainers';
+
+/** What the status says of a container; undefined where it says nothing. */
+export const containerStatusIn = ({ status }: Pick<Pod, 'status'>, name: string): ContainerStatus | undefined =>
+  [status.containerStatuses, status.initContainerStatuses, status.ephemeralContainerStatuses]
+    .flatMap((list) => list ?? [])
+    .find((each) => each.name === name);
 
 /** The container that is meant where none is named: that of the annotation, or the only one; else undefined. */
 export function defaultContainer(pod: Pod): string | undefined {

@@ -26,6 +26,8 @@ const selectable: Readonly<Partial<Record<Resource, readonly string[]>>> = {
     'status.nominatedNodeName',
   ],
   replicationcontrollers: ['status.replicas'],
+  replicasets: ['status.replicas'],
+  jobs: ['status.successful'],
   nodes: ['spec.unschedulable'],
   events: [...involved.map((field) => `involvedObject.${field}`), 'reason', 'reportingComponent', 'source', 'type'],
   namespaces: ['status.phase'],
@@ -43,8 +45,12 @@ export const selectableFields = (resource: Resource): readonly string[] => [
  * The requirements of a text such as `spec.nodeName=n1,status.phase!=Failed`; a backslash escapes `,`, `=` and itself
  * in a value. BadRequest when it cannot be read or names a field that the resource cannot be selected by.
  */
-export function parseFieldSelector(resource: Resource, text: string): readonly FieldRequirement[] {
-  const allowed = selectableFields(resource);
+export function parseFieldSelector(
+  resource: Resource,
+  text: string,
+  more: readonly string[] = [],
+): readonly FieldRequirement[] {
+  const allowed = [...selectableFields(resource), ...more];
   return splitTerms(text).map((term) => {
     const requirement = parseTerm(term);
     if (requirement === undefined)
@@ -70,6 +76,9 @@ export function fieldValue(resource: Resource, object: object, path: string): st
       .join(',');
   if (resource === 'events' && path === 'source')
     return textAt(objectAt(root, 'source'), 'component') || textAt(root, 'reportingComponent');
+  // Its name in queries of old.
+  if (resource === 'jobs' && path === 'status.successful')
+    return String(Number(objectAt(root, 'status')['succeeded'] ?? 0));
   let value: unknown = root;
   for (const part of path.split('.')) value = asObject(value)[part];
   if (typeof value === 'string') return value;

@@ -1,6 +1,6 @@
 import { ApiError } from '../base/errors.ts';
 import { labelValue, nameCharacter, qualifiedName } from './names.ts';
-import type { Labels } from './objects.ts';
+import type { Labels, LabelSelector } from './objects.ts';
 
 /**
  * Label selectors (F88 to F90): requirements joined by commas, all of which an object must meet.
@@ -42,6 +42,17 @@ export const selectorOf = (map: Labels): Selector =>
   Object.keys(map)
     .sort()
     .map((key) => ({ key, operator: 'In', values: [map[key] ?? ''] }));
+
+/** A selector with operators, as newer kinds of Kubernetes v1 hold it. */
+export const selectorOfLabelSelector = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Selector =>
+  [
+    ...Object.entries(matchLabels).map(([key, value]): Requirement => ({ key, operator: 'In', values: [value] })),
+    ...matchExpressions.map(({ key, operator, values = [] }): Requirement => ({
+      key,
+      operator,
+      values: [...new Set(values)].sort(),
+    })),
+  ].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 
 /** Whether labels hold every pair of a plain map selector. An empty map matches all: callers decide what that means. */
 export function matchesMap(map: Labels, labels: Labels | undefined): boolean {

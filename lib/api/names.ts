@@ -118,3 +118,9 @@ export const cIdentifier: Check = (value) =>
   /^[A-Za-z_][A-Za-z0-9_]*$/.test(value)
     ? undefined
     : `must consist of letters, digits and '_', not beginning with a digit${blame(value, /[A-Za-z0-9_]/)}`;
+
+/** Roles and bindings: any text that can be a part of a path, such as `system:node`. */
+export const pathSegment: Check = (value) => {
+  if (value === '.' || value === '..') return `may not be '${value}'`;
+  return /[/%]/.test(value) ? `may not contain '/' or '%'` : tooLong(value, maxSubdomainLength);
+};

@@ -8,6 +8,7 @@ import type {
   PodCondition,
   PodSpec,
   Protocol,
+  ResourceList,
   Taint,
   Toleration,
 } from './objects.ts';
@@ -44,6 +45,15 @@ export function availableInMs(pod: Pod, minReadySeconds: number, nowMs: number):
 /** The one owner that manages the object; there is at most one (F114). */
 export const controllerOf = (object: ApiObject): OwnerReference | undefined =>
   object.metadata.ownerReferences?.find((owner) => owner.controller === true);
+
+/** Of the pods of one controller those with a lower one are missed less (Kubernetes API, "Pod deletion cost"). */
+export const deletionCostAnnotation = 'controller.kubernetes.io/pod-deletion-cost';
+
+/** What does not read as a whole number counts as 0. */
+export function deletionCostOf(pod: Pod): number {
+  const cost = pod.metadata.annotations?.[deletionCostAnnotation] ?? '';
+  return /^-?[0-9]{1,10}$/.test(cost) ? Number(cost) : 0;
+}
 
 // ---- Conditions --------------------------------------------------------------------------------
 
@@ -88,6 +98,19 @@ export interface Needs {
   readonly diskBytes: number;
   /** Always 1: a node's capacity counts pods too. */
   readonly pods: number;
+  /** All else that nodes declare, by name, in whole units: `example.com/gpu`, `hugepages-2Mi` (bytes). Absent where nothing is asked for. */
+  readonly others?: Readonly<Record<string, number>>;
+}
+
+const ownResources: ReadonlySet<string> = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
+/** What a list of amounts has beyond cpu, memory, ephemeral-storage and pods, in whole units; undefined for nothing. */
+export function othersIn(list: ResourceList | undefined): Readonly<Record<string, number>> | undefined {
+  let others: Record<string, number> | undefined;
+  for (const name in list) {
+    if (ownResources.has(name)) continue;
+    (others ??= {})[name] = unitsOf(list[name] ?? 0);
+  }
+  return others;
 }
 
 /**
@@ -100,7 +123,18 @@ export function needsOf(spec: PodSpec): Needs {
     memoryBytes: togetherOf(spec, (container) => unitsOf(container.resources?.requests?.['memory'] ?? 0)),
     diskBytes: togetherOf(spec, (container) => unitsOf(container.resources?.requests?.['ephemeral-storage'] ?? 0)),
     pods: 1,
+    ...othersOf(spec),
   };
+}
+
+function othersOf(spec: PodSpec): Pick<Needs, 'others'> {
+  const names = new Set<string>();
+  for (const list of [spec.containers, spec.initContainers ?? []])
+    for (const { resources } of list)
+      for (const name in resources?.requests) if (!ownResources.has(name)) names.add(name);
+  if (names.size === 0) return {};
+  const of = (name: string): number => togetherOf(spec, ({ resources }) => unitsOf(resources?.requests?.[name] ?? 0));
+  return { others: Object.fromEntries([...names].map((name) => [name, of(name)])) };
 }
 
 /** The most that a pod's containers may use together of something each of them has an amount of. */

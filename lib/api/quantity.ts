@@ -32,6 +32,13 @@ export function unitsOf(quantity: Quantity): number {
 }
 const quick: Readonly<Record<string, number>> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
 
+/**
+ * A resource that is neither the system's own nor a kernel's, counted by the piece: `example.com/gpu`. Names without a domain and
+ * those of kubernetes.io and its subdomains are not (Kubernetes v1 API, "Extended resources").
+ */
+export const isExtended = (name: string): boolean =>
+  name.includes('/') && !/^([^/]*\.)?kubernetes\.io\//.test(name) && !name.startsWith('requests.');
+
 /** Below zero, zero or above zero, as for a sort. */
 export function compareQuantities(a: Quantity, b: Quantity): number {
   const [left, right] = [nanos(a), nanos(b)];
@@ -63,6 +70,9 @@ export function canonicalMilli(quantity: Quantity): string {
 export const bytesQuantity = (bytes: number): string => format(BigInt(Math.ceil(bytes)) * billion, 'binary');
 /** A number of thousandths: 1500 is `1500m`, 2000 is `2`. */
 export const milliQuantity = (milli: number): string => format(BigInt(Math.ceil(milli)) * 1_000_000n, 'decimal');
+
+/** An amount in billionths as text. */
+export const formatNanos = (amount: bigint, notation: 'decimal' | 'binary'): string => format(amount, notation);
 
 type Notation = 'decimal' | 'binary' | 'exponent';
 interface Parsed {

@@ -1,17 +1,7 @@
-import { matches, type Requirement, type Selector } from './labels.ts';
 import type { Key } from './keys.ts';
 import { makeKey } from './keys.ts';
-import type {
-  Labels,
-  LabelSelector,
-  NodeSelectorRequirement,
-  NodeSelectorTerm,
-  PersistentVolume,
-  PersistentVolumeClaim,
-  Pod,
-  StorageClass,
-  Volume,
-} from './objects.ts';
+import { meetsAny, nodeTermOf } from './node-selector.ts';
+import type { Labels, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Volume } from './objects.ts';
 
 /** What disks that outlive pods have in common for all who deal with them. Names as Kubernetes v1 has them where it has any. */
 
@@ -67,31 +57,5 @@ export const claimNameOf = (volume: Volume): string | undefined => volume.persis
 /** Whether the volume can be reached from a node with these labels and this name. */
 export function canReach(volume: PersistentVolume, node: { readonly name: string; readonly labels?: Labels }): boolean {
   const required = volume.spec.nodeAffinity?.required;
-  if (required === undefined) return true;
-  return required.nodeSelectorTerms.some((term) => meetsTerm(term, node));
+  return required === undefined || meetsAny(required.nodeSelectorTerms.map(nodeTermOf), node);
 }
-
-/** A term without any requirement is met by no node. */
-function meetsTerm(
-  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
-  node: { readonly name: string; readonly labels?: Labels },
-): boolean {
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  return (
-    matches(matchExpressions.map(requirementOf), node.labels) &&
-    matches(matchFields.map(requirementOf), { 'metadata.name': node.name })
-  );
-}
-
-const operators = { Gt: 'GreaterThan', Lt: 'LessThan' } as const;
-const requirementOf = ({ key, operator, values = [] }: NodeSelectorRequirement): Requirement => ({
-  key,
-  operator: operator === 'Gt' || operator === 'Lt' ? operators[operator] : operator,
-  values,
-});
-
-/** A selector as objects of Kubernetes v1 hold it, as one of ours. */
-export const selectorOfLabelSelector = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Selector => [
-  ...Object.entries(matchLabels).map(([key, value]): Requirement => ({ key, operator: 'In', values: [value] })),
-  ...matchExpressions.map(({ key, operator, values = [] }): Requirement => ({ key, operator, values })),
-];

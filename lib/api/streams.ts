@@ -13,6 +13,8 @@ export interface LogWish {
   readonly previous?: boolean;
   /** At most so many bytes. */
   readonly limitBytes?: number;
+  /** Go on after this position, which the output had before, and `+` so many bytes that came since. Instead of the last, since and previous. */
+  readonly after?: string;
 }
 
 /** What is at a path inside a container. */

@@ -1,8 +1,8 @@
-import { matches } from './labels.ts';
+import { matches, selectorOfLabelSelector } from './labels.ts';
 import type { PersistentVolume, PersistentVolumeClaim } from './objects.ts';
 import { isDeleting } from './pods.ts';
 import { compareQuantities } from './quantity.ts';
-import { canReach, selectorOfLabelSelector } from './storage.ts';
+import { canReach } from './storage.ts';
 
 /** A node as far as disks are concerned. */
 export interface DiskNode {

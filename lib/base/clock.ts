@@ -37,7 +37,17 @@ export function wait(clock: Clock, ms: number, signal?: AbortSignal): Promise<vo
   });
 }
 
-/** RFC 3339 with whole seconds, the form of every `Time` in the API. */
-export const rfc3339 = (ms: number): string => new Date(ms).toISOString().slice(0, 19) + 'Z';
+let lastSecond = NaN;
+let lastText = '';
+
+/** RFC 3339 with whole seconds, the form of every `Time` in the API. Of one second it is written once. */
+export function rfc3339(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond) {
+    lastText = new Date(second * 1000).toISOString().slice(0, 19) + 'Z';
+    lastSecond = second;
+  }
+  return lastText;
+}
 /** RFC 3339 with microseconds, the form of `MicroTime`. */
 export const rfc3339Micro = (ms: number): string => new Date(ms).toISOString().slice(0, 23) + '000Z';

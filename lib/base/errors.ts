@@ -8,6 +8,7 @@ export type Reason =
   | 'Forbidden'
   | 'NotFound'
   | 'MethodNotAllowed'
+  | 'NotAcceptable'
   | 'AlreadyExists'
   | 'Conflict'
   | 'Expired'
@@ -30,7 +31,9 @@ export interface FieldCause {
     | 'FieldValueForbidden'
     | 'FieldValueNotFound'
     | 'FieldValueTooLong'
-    | 'FieldValueTypeInvalid';
+    | 'FieldValueTypeInvalid'
+    | 'FieldManagerConflict'
+    | 'DisruptionBudget';
   readonly message: string;
 }
 

@@ -21,9 +21,19 @@ export interface Telemetry {
   expose(text: () => Promise<string>): void;
   /** The reasons why the process is not ready now; empty when it is. */
   notReady(): readonly string[];
+  /** Every readiness check by its name, and why it fails where it does. */
+  checks(): readonly ReadinessCheck[];
+  /** What /metrics tells, for another door that shows it too. */
+  metrics(): Promise<string>;
   /** Where /metrics, /healthz, /livez and /readyz are served, once listening; undefined when switched off. */
   readonly address: string | undefined;
   close(): Promise<void>;
+}
+
+export interface ReadinessCheck {
+  readonly name: string;
+  /** One sentence; undefined when all is well. */
+  readonly why: string | undefined;
 }
 
 export interface TelemetryOptions {
@@ -47,26 +57,25 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const stopTracing = options.otlp === '' ? undefined : await exportSpans(options.otlp, service);
 
   const checks = new Map<string, () => string | undefined>();
+  const checked = (): readonly ReadinessCheck[] => [...checks].map(([name, check]) => ({ name, why: check() }));
   const notReady = (): readonly string[] =>
-    [...checks].flatMap(([name, check]) => {
-      const why = check();
-      return why === undefined ? [] : [`${name}: ${why}`];
-    });
+    checked().flatMap(({ name, why }) => (why === undefined ? [] : [`${name}: ${why}`]));
   const serializer = new PrometheusSerializer(undefined, false, undefined, true);
   const exposed: (() => Promise<string>)[] = [];
   const server = options.listen === '' ? undefined : await listen(options.listen, answer);
 
+  async function metrics(): Promise<string> {
+    const [{ resourceMetrics }, more] = await Promise.all([
+      exporter.collect(),
+      Promise.all(exposed.map((text) => text())),
+    ]);
+    return serializer.serialize(resourceMetrics) + more.join('');
+  }
+
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0];
-    if (path === '/metrics') {
-      const [{ resourceMetrics }, more] = await Promise.all([
-        exporter.collect(),
-        Promise.all(exposed.map((text) => text())),
-      ]);
-      return void response
-        .writeHead(200, { 'content-type': 'text/plain; version=0.0.4' })
-        .end(serializer.serialize(resourceMetrics) + more.join(''));
-    }
+    if (path === '/metrics')
+      return void response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await metrics());
     if (path === '/healthz' || path === '/livez') return void response.writeHead(200).end('ok\n');
     if (path === '/readyz') {
       const reasons = notReady();
@@ -85,6 +94,8 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     ready: (name, check) => void checks.set(name, check),
     expose: (text) => void exposed.push(text),
     notReady,
+    checks: checked,
+    metrics,
     address,
     async close() {
       server?.closeAllConnections();

@@ -45,6 +45,8 @@ export function changeMessage(cluster: string, change: BusChange): BusMessage {
 /** What a subscriber needs of a change message's headers; undefined when it is not one. */
 export interface ChangeHeaders {
   readonly type: ChangeType;
+  /** `namespace/name`, or `name`; empty when the message does not say. */
+  readonly key: string;
   readonly revision: number;
   readonly previous: number;
   readonly resourcePrevious: number;
@@ -64,7 +66,8 @@ export function readHeaders({ headers }: BusMessage): ChangeHeaders | undefined 
   if (epoch === undefined || !(revision > 0) || !(previous >= 0) || !(resourcePrevious >= 0)) return undefined;
   const timeMs = Date.parse(headers[header.time] ?? '');
   const omitted = headers[header.omitted] !== undefined;
-  return { type, revision, previous, resourcePrevious, epoch, timeMs, omitted };
+  const key = headers[header.subject] ?? '';
+  return { type, key, revision, previous, resourcePrevious, epoch, timeMs, omitted };
 }
 
 /** The name of a life of the chain that begins after `start`. */

@@ -7,7 +7,8 @@ interface Listener {
   readonly connection: MemoryBus;
   readonly onMessage: (message: BusMessage) => void;
   readonly onGap: () => void;
-  heard: number;
+  /** How many messages of each connection it was sent. */
+  readonly sent: WeakMap<MemoryBus, number>;
 }
 
 /** What several connections in one process share: the place of the server. */
@@ -31,13 +32,17 @@ export class MemoryBroker {
   }
 
   /** How many subscriptions will hear it; delivery happens after the present turn, in order. */
-  deliver(message: BusMessage): number {
+  deliver(message: BusMessage, sender: MemoryBus): number {
     let count = 0;
     for (const listener of this.#listeners) {
       if (!listener.connection.connected || !subjectMatches(listener.subject, message.subject)) continue;
       count++;
       const n = listener.connection.dropsEvery;
-      if (n > 0 && !listener.subject.startsWith('_INBOX.') && ++listener.heard % n === 0) continue;
+      if (n > 0 && !listener.subject.startsWith('_INBOX.')) {
+        const sent = (listener.sent.get(sender) ?? 0) + 1;
+        listener.sent.set(sender, sent);
+        if (sent % n === 0) continue;
+      }
       queueMicrotask(() => {
         if (this.#listeners.has(listener) && listener.connection.connected) listener.onMessage(message);
       });
@@ -126,7 +131,7 @@ export class MemoryBus implements Bus {
         let sequence = expectedLastSequence;
         for (const message of messages) {
           // As in NATS, subscribers hear a message whether or not the stream takes it.
-          broker.deliver(message);
+          broker.deliver(message, this);
           sequence = broker.capture(message, sequence);
         }
         return sequence;
@@ -142,7 +147,10 @@ export class MemoryBus implements Bus {
     };
   }
 
-  /** Loses every `n`th message of each subscription of this connection, without a word; 0 loses none. */
+  /**
+   * Loses every `n`th message that a subscription of this connection is sent by any other, without a word; 0 loses none. Each sender's
+   * are counted apart: of several that send by turns, as heartbeats are sent, none must lose all of its own.
+   */
   dropEvery(n: number): void {
     this.#dropEvery = n;
   }
@@ -172,7 +180,7 @@ export class MemoryBus implements Bus {
 
   publish(message: BusMessage): void {
     this.#check();
-    this.broker.deliver(message);
+    this.broker.deliver(message, this);
   }
 
   async flush(): Promise<void> {
@@ -180,7 +188,7 @@ export class MemoryBus implements Bus {
   }
 
   subscribe(subject: string, onMessage: (message: BusMessage) => void, onGap: () => void): Subscription {
-    const listener = { subject, onMessage, onGap, connection: this, heard: 0 };
+    const listener = { subject, onMessage, onGap, connection: this, sent: new WeakMap<MemoryBus, number>() };
     const remove = this.broker.add(listener);
     this.#listeners.set(listener, remove);
     return {
@@ -212,7 +220,7 @@ export class MemoryBus implements Bus {
         finish();
         reject(new ApiError('Timeout', `no answer on ${subject} within ${timeoutMs} ms`));
       }, timeoutMs);
-      if (this.broker.deliver({ subject, headers: {}, data, reply }) === 0) {
+      if (this.broker.deliver({ subject, headers: {}, data, reply }, this) === 0) {
         finish();
         reject(new ApiError('NotFound', `nobody listens on ${subject}`));
       }

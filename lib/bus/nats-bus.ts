@@ -77,7 +77,11 @@ class NatsBus implements Bus {
     if (this.#publishedBytes - this.#takenBytes > maxUnsentBytes) {
       throw new ApiError('ServiceUnavailable', 'the bus does not take messages as fast as they are published');
     }
-    connection.publish(subject, data, { headers: toNatsHeaders(headers), ...(reply === undefined ? {} : { reply }) });
+    const isPlain = Object.keys(headers).length === 0;
+    connection.publish(subject, data, {
+      ...(isPlain ? {} : { headers: toNatsHeaders(headers) }),
+      ...(reply === undefined ? {} : { reply }),
+    });
     this.#publishedBytes += data.length + 256;
     this.#trackUnsent(connection);
   }
@@ -165,17 +169,26 @@ class NatsBus implements Bus {
   async #use(connection: NatsConnection, isReturn: boolean, onUp: () => void): Promise<void> {
     const closed = connection.closed();
     void this.#readStatus(connection);
-    for (const listener of this.#listeners) this.#attach(connection, listener);
+    const known = [...this.#listeners];
+    for (const listener of known) this.#attach(connection, listener);
     // Connected means: the server knows every subscription.
     const isUp = await Promise.race([connection.flush().then(() => true), closed.then(() => false)]);
     if (!isUp) return;
+    // Those that came meanwhile are as if they came now.
+    const late = [...this.#listeners].filter((listener) => !known.includes(listener));
+    for (const listener of late) this.#attach(connection, listener);
     onUp();
     this.#publishedBytes = this.#takenBytes = 0;
     this.#connection = connection;
     this.#options.log.info({ server: connection.getServer() }, 'the bus is connected');
-    for (const listener of [...this.#listeners]) {
+    for (const listener of known) {
+      if (!this.#listeners.has(listener)) continue;
       listener.ready();
       if (isReturn) listener.onGap();
+    }
+    if (late.length > 0) {
+      const ready = (): void => late.forEach((listener) => listener.ready());
+      void connection.flush().then(ready, () => undefined); // where that fails, the next connection says when
     }
     this.#tellStatus(true);
     await closed;

@@ -23,6 +23,9 @@ export const channelOf = (resource: string, node: string | undefined): string =>
 export const resourceSubject = (cluster: string, resource: string, node?: string): string =>
   node === undefined ? `${cluster}.v1.${token(resource)}.>` : `${cluster}.v1.${token(resource)}.${token(node)}.>`;
 
+/** The changes of one resource, many in a message, for views of everything (`bundle.ts`); not captured by the stream. */
+export const bundleSubject = (cluster: string, resource: string): string => `${cluster}.bundle.${token(resource)}`;
+
 /** Everything that changes in the cluster. */
 export const allSubjects = (cluster: string): string => `${cluster}.v1.>`;
 
@@ -31,6 +34,11 @@ export const heartbeatSubject = (cluster: string, node: string): string => `${cl
 /** Questions to one node's agent, such as logs; not captured by the stream. */
 export const nodeSubject = (cluster: string, node: string, verb: string): string =>
   `${cluster}.node.${token(node)}.${verb}`;
+
+/** Questions to all proxies and DNS servers on what they have in effect; not captured by the stream. */
+export const effectsSubject = (cluster: string): string => `${cluster}.effects`;
+/** What proxies have carried, asked of all of them: see `traffic-figures.ts`. */
+export const trafficSubject = (cluster: string): string => `${cluster}.traffic`;
 
 /** The relay's word, every second, on how far it has published (`RelayStatus` as JSON); not captured by the stream. */
 export const relaySubject = (cluster: string): string => `${cluster}.relay`;
@@ -42,6 +50,8 @@ export interface RelayStatus {
   readonly epoch: string;
   /** The last revision of the store that was looked at: everything up to it has been published. */
   readonly revision: number;
+  /** It still publishes what was committed before it began: news comes late by the bus. */
+  readonly catchingUp?: true;
   /** The revision of the last message per resource; a resource that is absent had none in this epoch. */
   readonly positions: Readonly<Record<string, number>>;
 }

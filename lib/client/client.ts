@@ -1,7 +1,7 @@
 import type { ErrorDetails, Reason } from '../base/errors.ts';
 import type { Key } from '../api/keys.ts';
 import type { AnyObject, Objects, Resource } from '../api/kinds.ts';
-import type { Binding } from '../api/objects.ts';
+import type { Binding, Scale } from '../api/objects.ts';
 
 /**
  * The API as our own processes use it: the published gRPC services and nothing else. Every call has a
@@ -46,12 +46,12 @@ export interface Writer {
     objects: readonly Objects[R][],
     call?: WriteOptions,
   ): Promise<readonly Outcome<Objects[R]>[]>;
-  /** JSON merge patch (RFC 7386) on the object, or on its status. */
+  /** JSON merge patch (RFC 7386) on the object, or on a part of it that has verbs of its own. */
   patch<R extends Resource>(
     resource: R,
     key: Key,
     patch: object,
-    call?: WriteOptions & { readonly subresource?: 'status' | 'scale' },
+    call?: WriteOptions & { readonly subresource?: Subresource },
   ): Promise<Objects[R]>;
   /** Asks for deletion. Resolves to the object's last state. NotFound; Conflict when a precondition fails. */
   delete<R extends Resource>(resource: R, key: Key, options?: DeleteOptions, call?: WriteOptions): Promise<Objects[R]>;
@@ -62,6 +62,11 @@ export interface Writer {
     call?: WriteOptions,
   ): Promise<readonly Outcome<Objects[R]>[]>;
   deleteCollection(resource: Resource, options: ListOptions & DeleteOptions, call?: WriteOptions): Promise<number>;
+  /**
+   * Deletes a pod if the disruption budget that selects it grants it now; resolves to its last state. TooManyRequests, with
+   * the budget's words as the cause, when it does not; NotFound.
+   */
+  evict(key: Key, options?: DeleteOptions, call?: WriteOptions): Promise<Objects['pods']>;
   /** Gives pods their nodes; each succeeds or fails by itself: Conflict when a pod has a node already. */
   bindMany(bindings: readonly Binding[], call?: WriteOptions): Promise<readonly Outcome<Objects['pods']>[]>;
 }
@@ -73,8 +78,13 @@ export interface Caller {
 }
 
 export interface Client extends Reader, Writer, Caller {
+  /** How many replicas an object should have and has. Undefined when there is no such object; MethodNotAllowed for kinds without a scale. */
+  scale(resource: Resource, key: Key, call?: CallOptions): Promise<Scale | undefined>;
   close(): void;
 }
+
+/** A part of an object that has verbs of its own. */
+export type Subresource = 'status' | 'scale' | 'ephemeralcontainers';
 
 /** What a client sends: the server fills in uid, resourceVersion, creationTimestamp, defaults and status. */
 export type Draft<T> = {

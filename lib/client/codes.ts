@@ -13,6 +13,7 @@ const codeOf: Readonly<Record<Reason, status>> = {
   Forbidden: status.PERMISSION_DENIED,
   NotFound: status.NOT_FOUND,
   MethodNotAllowed: status.UNIMPLEMENTED,
+  NotAcceptable: status.INVALID_ARGUMENT,
   AlreadyExists: status.ALREADY_EXISTS,
   Conflict: status.ABORTED,
   Expired: status.OUT_OF_RANGE,

@@ -1,8 +1,8 @@
 import { fromStatusDetails, isReason, type StatusDetails } from '../api/codec/status.ts';
 import type { Messages } from '../api/gen/messages.ts';
 import { makeKey, splitKey, type Key } from '../api/keys.ts';
-import { apiVersionOf, kinds, type Objects, type Resource } from '../api/kinds.ts';
-import type { Binding } from '../api/objects.ts';
+import { apiVersionOf, builtInInfo, type Objects, type Resource } from '../api/kinds.ts';
+import type { Binding, Scale } from '../api/objects.ts';
 import { ApiError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { activeTraceparent } from '../base/trace.ts';
@@ -17,6 +17,7 @@ import type {
   ListResult,
   Outcome,
   WatchEvent,
+  Subresource,
   WriteOptions,
 } from './client.ts';
 
@@ -58,12 +59,22 @@ class GrpcClient implements Client {
     });
   }
 
-  async get<R extends Resource>(resource: R, key: Key, call: CallOptions = {}): Promise<Objects[R] | undefined> {
+  get<R extends Resource>(resource: R, key: Key, call: CallOptions = {}): Promise<Objects[R] | undefined> {
+    return this.#get<Objects[R]>(resource, key, '', call);
+  }
+
+  scale(resource: Resource, key: Key, call: CallOptions = {}): Promise<Scale | undefined> {
+    return this.#get<Scale>(resource, key, 'scale', call);
+  }
+
+  async #get<T>(
+    resource: Resource,
+    key: Key,
+    subresource: '' | Subresource,
+    call: CallOptions,
+  ): Promise<T | undefined> {
     const { namespace = '', name } = splitKey(key);
-    const outcome = outcomeOf<Objects[R]>(
-      await this.#reads.put({ resource, namespace, name, subresource: '' }, call),
-      call,
-    );
+    const outcome = outcomeOf<T>(await this.#reads.put({ resource, namespace, name, subresource }, call), call);
     if (outcome.ok) return outcome.object;
     // A NotFound about anything else, such as the resource, is the caller's mistake.
     if (outcome.reason === 'NotFound' && outcome.details?.name === name) return undefined;
@@ -151,7 +162,7 @@ class GrpcClient implements Client {
     resource: R,
     key: Key,
     patch: object,
-    call: WriteOptions & { readonly subresource?: 'status' | 'scale' } = {},
+    call: WriteOptions & { readonly subresource?: Subresource } = {},
   ): Promise<Objects[R]> {
     return this.#writeOne({ ...target('patch', resource, key, patch), subresource: call.subresource ?? '' }, call);
   }
@@ -190,6 +201,10 @@ class GrpcClient implements Client {
       dry_run: call.dryRun ?? false,
     };
     return (await this.#channels.unary('DeleteCollection', request, call)).deleted;
+  }
+
+  evict(key: Key, options: DeleteOptions = {}, call: WriteOptions = {}): Promise<Objects['pods']> {
+    return this.#writeOne(target('evict', 'pods', key, options), call);
   }
 
   bindMany(bindings: readonly Binding[], call: WriteOptions = {}): Promise<readonly Outcome<Objects['pods']>[]> {
@@ -263,9 +278,10 @@ function outcomeOf<T>(result: Result, call: WriteOptions): Outcome<T> {
 }
 
 function creation<R extends Resource>(resource: R, object: Draft<Objects[R]>): Operation {
-  const info = kinds[resource];
+  const info = builtInInfo(resource);
   const { namespace = '', name = '' } = object.metadata;
-  const draft = { apiVersion: apiVersionOf(info), kind: info.kind, ...object };
+  // Only who knows a custom kind can say what its objects are called.
+  const draft = { ...(info === undefined ? {} : { apiVersion: apiVersionOf(info), kind: info.kind }), ...object };
   return { ...place('create', resource), namespace, name, json: json(draft) };
 }
 

@@ -19,8 +19,13 @@ export interface PodTarget {
  * word. All reject or throw with ApiError. Nothing is read that is not taken, and a write resolves when more may be written.
  */
 export interface PodStreams {
-  /** What a container has written, cut anywhere. */
-  logs(target: PodTarget, wish: LogWish, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** What a container has written, cut anywhere; with `follow`, `onPosition` hears where that is after what was taken so far. */
+  logs(
+    target: PodTarget,
+    wish: LogWish,
+    signal: AbortSignal,
+    onPosition?: (position: string) => void,
+  ): AsyncIterable<Uint8Array>;
   exec(target: PodTarget, wish: ExecWish, signal: AbortSignal): PodProcess;
   attach(target: PodTarget, wish: { readonly stdin: boolean }, signal: AbortSignal): PodProcess;
   /** A connection to a port inside the pod. */
@@ -104,11 +109,14 @@ export function newPodStreams(options: PodStreamsOptions): PodStreams {
   }
 
   return {
-    async *logs(target, wish, signal) {
+    async *logs(target, wish, signal, onPosition) {
       const call = open('Logs', signal);
       void call.send({ target: message(target), ...logsMessage(wish) });
       call.end();
-      for await (const { data } of call.replies<Messages['LogsReply']>()) yield data;
+      for await (const { data, position } of call.replies<Messages['LogsReply']>()) {
+        if (position === '') yield data;
+        else onPosition?.(position);
+      }
     },
     exec: (target, wish, signal) => process('Exec', { target: message(target), ...wish }, signal),
     attach: (target, wish, signal) => process('Attach', { target: message(target), ...wish }, signal),
@@ -262,9 +270,10 @@ function logsMessage(wish: LogWish): object {
     sinceSeconds,
     sinceTime = '',
     limitBytes,
+    after = '',
   } = wish;
   return {
-    ...{ follow, previous, timestamps, since_time: sinceTime },
+    ...{ follow, previous, timestamps, since_time: sinceTime, after },
     ...{ tail_lines: tailLines, since_seconds: sinceSeconds, limit_bytes: limitBytes },
   };
 }

@@ -5,6 +5,7 @@ import { rfc3339Micro, wait, type Clock } from '../base/clock.ts';
 import { hasReason, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Client } from '../client/client.ts';
+import { nextBeat } from './beat.ts';
 
 export interface ElectionOptions {
   readonly client: Pick<Client, 'get' | 'create' | 'update' | 'watch'>;
@@ -13,7 +14,7 @@ export interface ElectionOptions {
   readonly namespace?: string;
   /** Who asks: no two processes may use the same. */
   readonly identity: string;
-  /** How long a leader that fell silent keeps the lead, whole seconds; default: 2. It renews four times in that time. */
+  /** By when a leader that fell silent is made up for, whole seconds; default: 2. It renews four times in that time. */
   readonly durationSeconds?: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -21,11 +22,16 @@ export interface ElectionOptions {
   readonly random?: () => number;
 }
 
-/** The share of the duration for which a standby waits, so that it leads within the duration: finding out and writing take time too. */
-const patience = 0.875;
+/**
+ * The share of the duration for which a standby waits. Less than all, so that what the dead leader left undone is done within the duration:
+ * finding out, taking the Lease and going over all keys take time, and pods are made by one loop and bound by the next.
+ */
+const patience = 0.65;
 /** The share of it for which a leader acts after asking for its last renewal: less than a standby waits, so that clocks may run at different rates. */
-const sure = 0.625;
+const sure = 0.5;
 const renewal = 0.25;
+/** Deadlines of renewals are told in steps of this share, so that those of one moment are the same and share a call. */
+const step = 1 / 32;
 const retryMs = 200;
 
 export interface Election {
@@ -137,25 +143,27 @@ export function newElection(options: ElectionOptions): Election {
     let cancel = clock.after(sureUntilMs - clock.monotonic(), () =>
       lost.abort(new Error('the lease was not renewed in time')),
     );
-    let pauseMs = renewMs;
+    const withinMs = (nowMs: number): number =>
+      Math.max(50, Math.round((sureUntilMs - nowMs) / (leaseMs * step)) * leaseMs * step);
+    let isRetry = false;
     const over = AbortSignal.any([signal, lost.signal]);
     try {
       for (;;) {
-        await wait(clock, pauseMs * (0.9 + 0.1 * random()), over);
+        await (isRetry ? wait(clock, retryMs * (0.9 + 0.1 * random()), over) : nextBeat(clock, renewMs, over));
         const nowMs = clock.monotonic();
-        pauseMs = renewMs;
+        isRetry = false;
         try {
-          lease = await take(lease, Math.max(50, sureUntilMs - nowMs));
+          lease = await take(lease, withinMs(nowMs));
         } catch (error) {
           if (hasReason(error, 'Conflict', 'NotFound')) {
             const now = await client.get('leases', makeKey(namespace, name), {
-              timeoutMs: Math.max(50, sureUntilMs - nowMs),
+              timeoutMs: withinMs(nowMs),
             });
             if (now?.spec.holderIdentity !== identity)
               return void lost.abort(new Error(`the lease is held by ${now?.spec.holderIdentity ?? 'nobody'}`));
             lease = now; // a renewal that was written although its answer got lost
           }
-          pauseMs = retryMs;
+          isRetry = true;
           continue;
         }
         if (lost.signal.aborted) return lease;

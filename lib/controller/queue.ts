@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Key } from '../api/keys.ts';
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
@@ -115,6 +116,8 @@ export class WorkQueue implements KeyQueue {
       // `work` has told of it; the queue only sees to the retry.
       if (this.#running) this.failed(key);
     }
+    // A key that asks for itself again and again, and waits for nobody in between, would let nothing else of this process have a turn.
+    if (this.#again.has(key)) await nextTurn();
     this.#working.delete(key);
     if (this.#again.delete(key)) this.add(key);
     this.#pump();

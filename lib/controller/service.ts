@@ -10,6 +10,7 @@ import { connectBus } from '../bus/nats-bus.ts';
 import type { Client } from '../client/client.ts';
 import { newClient } from '../client/grpc-client.ts';
 import { StoreHistory } from '../view/history.ts';
+import type { SharedViews } from '../view/shared.ts';
 import { newView, type LiveView, type ViewScope } from '../view/views.ts';
 import { newRecorder, type Recorder } from './events.ts';
 import { newElection } from './leader.ts';
@@ -55,7 +56,7 @@ export const controllerOptions = {
     env: 'TROUPE_LEASE_DURATION',
     default: 2,
     unit: 's',
-    help: 'How long a leader that fell silent keeps the lead; longer costs fewer writes',
+    help: 'By when a standby has made good what a leader that fell silent left undone: it leads after 65 % of it; longer costs fewer writes',
     parse: wholeSeconds,
   },
   workers: {
@@ -95,8 +96,18 @@ export type ControllerSetup<T extends ConfigTable = ConfigTable> = (
   parts: ControllerParts<T>,
 ) => Promise<AnyLoop | readonly AnyLoop[]> | AnyLoop | readonly AnyLoop[];
 
+export interface ElectionNaming<T extends ConfigTable> {
+  /** The Lease in kube-system by which processes agree who acts; default: the service's name. */
+  readonly lease?: (config: ServiceContext<T & typeof controllerOptions>['config']) => string;
+}
+
 /** The whole main of a controller: configuration, client, bus, and then as `startController`. */
-export function runControllerService<T extends ConfigTable>(name: string, table: T, setup: ControllerSetup<T>): void {
+export function runControllerService<T extends ConfigTable>(
+  name: string,
+  table: T,
+  setup: ControllerSetup<T>,
+  options: ElectionNaming<T> = {},
+): void {
   runService(name, { ...table, ...controllerOptions }, async (context) => {
     const { log } = context;
     const { apiserver, nats, cluster } = context.config as unknown as CommonConfig;
@@ -104,15 +115,23 @@ export function runControllerService<T extends ConfigTable>(name: string, table:
     context.onStop('client', () => client.close());
     const bus = nats.length === 0 ? undefined : connectBus({ servers: nats, name: `troupe-${name}`, cluster, log });
     context.onStop('bus', () => bus?.close());
-    await startController(name, { ...context, client, bus }, setup);
+    await startController(name, { ...context, client, bus }, setup, options);
   });
+}
+
+export interface ControllerContext<T extends ConfigTable> extends ServiceContext<T & typeof controllerOptions> {
+  readonly client: Client;
+  readonly bus: Bus | undefined;
+  /** Of a process with several controllers; default: views of its own. */
+  readonly sharedViews?: SharedViews;
 }
 
 /** Starts views, leader election and loops on a given client and bus; they end with `context.signal`. */
 export async function startController<T extends ConfigTable>(
   name: string,
-  context: ServiceContext<T & typeof controllerOptions> & { readonly client: Client; readonly bus: Bus | undefined },
+  context: ControllerContext<T>,
   setup: ControllerSetup<T>,
+  options: ElectionNaming<T> = {},
 ): Promise<void> {
   const { client, bus, log, clock, telemetry, signal } = context;
   const { cluster, workers, leaderElect, identity, leaseDuration } = context.config as unknown as CommonConfig;
@@ -141,7 +160,9 @@ export async function startController<T extends ConfigTable>(
     cluster,
     recorder,
     view: (resource, scope) => {
-      const view = newView(resource, { client, bus, cluster, clock, log, meter, signal, history, ...scope });
+      const view =
+        context.sharedViews?.view(resource, scope) ??
+        newView(resource, { client, bus, cluster, clock, log, meter, signal, history, ...scope });
       views.push(view);
       return view;
     },
@@ -175,7 +196,15 @@ export async function startController<T extends ConfigTable>(
     await Promise.all(loops.map((loop) => loop.run(leading)));
   };
   const running = leaderElect
-    ? newElection({ client, name, identity, durationSeconds: leaseDuration, clock, log, meter }).run(signal, lead)
+    ? newElection({
+        client,
+        name: options.lease?.(context.config) ?? name,
+        identity,
+        durationSeconds: leaseDuration,
+        clock,
+        log,
+        meter,
+      }).run(signal, lead)
     : lead(signal);
   context.onStop('loops', () => running);
 }

@@ -6,37 +6,17 @@ import { wait, type Clock } from '../base/clock.ts';
 import { ApiError, hasReason, messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { BusMessage, EventBus, Subscription } from '../bus/bus.ts';
+import { readBundle, type Bundle } from '../bus/bundle.ts';
 import { epochStart, readHeaders } from '../bus/change.ts';
-import { isPublished, relaySubject, resourceSubject, type RelayStatus } from '../bus/subjects.ts';
+import { bundleSubject, isPublished, relaySubject, resourceSubject, type RelayStatus } from '../bus/subjects.ts';
 import type { ListOptions, Reader, WatchEvent } from '../client/client.ts';
 import { Chain } from './chain.ts';
 import type { HistoryReader, StoreHistory } from './history.ts';
 import type { ViewMetrics } from './metrics.ts';
 import type { ObjectTable } from './table.ts';
+import type { ViewTimes } from './times.ts';
 import type { Change } from './view.ts';
 import { Wake } from './wake.ts';
-
-/** Times of a view in milliseconds. */
-export interface ViewTimes {
-  /** The position is checked about so often. */
-  readonly checkMs: number;
-  /** A full list is taken about so often, whatever the chain says. */
-  readonly relistMs: number;
-  /** A change that the API knows of may take so long to arrive before it counts as lost. */
-  readonly arrivalMs: number;
-  /** The bus may be away so long before the view reads through gRPC. */
-  readonly graceMs: number;
-  /** The relay, which speaks every second, may be silent so long. */
-  readonly relaySilenceMs: number;
-}
-
-export const defaultTimes: ViewTimes = {
-  checkMs: 30_000,
-  relistMs: 600_000,
-  arrivalMs: 2_000,
-  graceMs: 400,
-  relaySilenceMs: 3_500,
-};
 
 export interface FeedOptions<R extends Resource> {
   readonly resource: R;
@@ -68,7 +48,7 @@ const retry = { firstMs: 50, maxMs: 2_000, jitter: 0.5 };
  * Keeps a table equal to what the API has.
  *
  *   subscribe ─► list ─► bus: messages are applied as they come ◄──────────────┐
- *                 ▲       │ bus or relay away longer than the grace            │ bus back, and all up to its return seen
+ *                 ▲       │ bus or relay away longer than the grace, or behind │ bus back, and all up to its return seen
  *                 │       └────► watch: gRPC Watch from the last revision ─────┘
  *                 └── a break in the chain · a new epoch · the watch Expired · behind the API's position · every 10 min
  *
@@ -87,6 +67,8 @@ export class Feed<R extends Resource> implements HistoryReader {
   #subscription: Subscription | undefined;
   #subscribed = false;
   #relayHeardMs = 0;
+  /** The relay has said, since the bus was last away, that it is not behind. */
+  #vouched = false;
   #downSinceMs: number;
   /** Why a list is due; undefined when none is. */
   #listDue: string | undefined = 'start';
@@ -100,6 +82,9 @@ export class Feed<R extends Resource> implements HistoryReader {
   #awaiting = 0;
   /** False while the table may be of another history than the store's present one. */
   #current = true;
+  /** How many messages told of a change without what changed, and how many of these a later list has made up for. */
+  #lacked = 0;
+  #filled = 0;
 
   constructor(options: FeedOptions<R>) {
     this.#o = options;
@@ -110,6 +95,10 @@ export class Feed<R extends Resource> implements HistoryReader {
   /** `bus` or `watch`: where news comes from now. */
   get source(): 'bus' | 'watch' {
     return this.#busCarries() ? 'bus' : 'watch';
+  }
+  get position(): { readonly epoch: string; readonly revision: number } {
+    const complete = this.#synced && this.#current && this.#lacked === this.#filled;
+    return { epoch: this.#chain.epoch ?? '', revision: complete ? this.#chain.covered : -1 };
   }
   get current(): boolean {
     return this.#current;
@@ -168,7 +157,10 @@ export class Feed<R extends Resource> implements HistoryReader {
     if (bus === undefined) return () => undefined;
     const { cluster, resource, node } = this.#o;
     const gap = (): void => this.#distrust();
-    this.#subscription = bus.subscribe(resourceSubject(cluster, resource, node), (m) => this.#heard(m), gap);
+    this.#subscription =
+      node === undefined
+        ? bus.subscribe(bundleSubject(cluster, resource), (message) => this.#heardBundle(message), gap)
+        : bus.subscribe(resourceSubject(cluster, resource, node), (message) => this.#heardOne(message), gap);
     const relay = bus.subscribe(relaySubject(cluster), (m) => this.#relaySpoke(m), gap);
     void Promise.all([this.#subscription.ready, relay.ready]).then(
       () => {
@@ -179,6 +171,7 @@ export class Feed<R extends Resource> implements HistoryReader {
     );
     const stopStatus = bus.onStatus((connected) => {
       this.#downSinceMs = this.#o.clock.monotonic();
+      this.#vouched = false;
       if (connected) this.#distrust();
       this.#wake.wake();
     });
@@ -202,36 +195,78 @@ export class Feed<R extends Resource> implements HistoryReader {
     return clock.monotonic() - this.#relayHeardMs < times.relaySilenceMs;
   }
 
-  #heard(message: BusMessage): void {
+  #heardBundle(message: BusMessage): void {
+    let bundle: Bundle;
+    try {
+      bundle = readBundle(message);
+    } catch (error) {
+      return this.#unreadable(error);
+    }
+    this.#heard(bundle);
+  }
+
+  /** One node's pods come one a message, and are a chain of their own. */
+  #heardOne(message: BusMessage): void {
     const headers = readHeaders(message);
     if (headers === undefined) return;
-    const { metrics, resource, node, clock, log } = this.#o;
-    const { revision, epoch, type } = headers;
+    const { epoch, timeMs, omitted } = headers;
+    this.#heard({ epoch, timeMs, changes: [{ ...headers, json: omitted ? undefined : message.data }] });
+  }
+
+  #heard({ epoch, timeMs, changes }: Bundle): void {
+    const { metrics, resource, clock, table } = this.#o;
     this.#enter(epoch);
-    this.#chain.heard(node === undefined ? headers.resourcePrevious : headers.previous, revision);
+    for (const { previous, revision } of changes) this.#chain.heard(previous, revision);
     if (!this.#chain.intact && !this.#following && this.#busCarries()) this.#want('break');
-    metrics.lag(resource, (clock.now() - headers.timeMs) / 1000);
-    if (headers.omitted) return this.#want('omitted');
-    try {
-      this.#apply(JSON.parse(decoder.decode(message.data)) as Objects[R], revision, type === 'deleted');
-    } catch (error) {
-      log.error({ resource, revision, error: messageOf(error) }, 'a change message cannot be read; listing again');
-      this.#want('unreadable');
+    metrics.lag(resource, (clock.now() - timeMs) / 1000);
+    const news: Change<Objects[R]>[] = [];
+    for (const { type, key, revision, json } of changes) {
+      // Mostly the echo of an own write: not worth parsing.
+      if (type !== 'deleted' && table.knows(key, revision)) continue;
+      if (json === undefined) {
+        this.#lack('omitted');
+        continue;
+      }
+      try {
+        const change = this.#put(JSON.parse(decoder.decode(json)) as Objects[R], revision, type === 'deleted');
+        if (change !== undefined) news.push(change);
+      } catch (error) {
+        this.#unreadable(error);
+      }
     }
+    this.#tell(news);
+  }
+
+  #unreadable(error: unknown): void {
+    const { log, resource } = this.#o;
+    log.error({ resource, error: messageOf(error) }, 'a change message cannot be read; listing again');
+    this.#lack('unreadable');
   }
 
   #relaySpoke(message: BusMessage): void {
     const status = JSON.parse(decoder.decode(message.data)) as RelayStatus;
     const { clock, resource, node } = this.#o;
-    const wasSilent = !this.#busCarries();
-    this.#relayHeardMs = clock.monotonic();
-    if (this.#enter(status.epoch)) return;
-    if (wasSilent) this.#distrust();
+    const wasInDoubt = !this.#vouched || !this.#busCarries();
+    if (status.catchingUp === true) this.#lateNews();
+    else {
+      this.#vouched = true;
+      this.#relayHeardMs = clock.monotonic();
+    }
+    if (this.#enter(status.epoch) || !this.#vouched) return;
+    if (wasInDoubt) this.#distrust();
     // The relay speaks after it has published, on the same connection: what it names should be here.
     const position = status.positions[resource];
     if (node !== undefined || position === undefined || !this.#synced) return;
     this.#position = position;
     if (position > this.#chain.covered && this.#chain.intact && this.#busCarries()) this.#distrust();
+  }
+
+  /** The relay is behind: what it brings is no news, and what is news waits behind it. */
+  #lateNews(): void {
+    if (this.#busCarries()) this.#downSinceMs = this.#o.clock.monotonic();
+    this.#vouched = false;
+    this.#relayHeardMs = -Infinity;
+    this.#wake.wake();
   }
 
   /** True when the epoch is a new one. */
@@ -256,6 +291,7 @@ export class Feed<R extends Resource> implements HistoryReader {
     await this.#pace();
     const reason = this.#listDue ?? 'start';
     this.#listDue = undefined;
+    const lacked = this.#lacked;
     const known = table.latest;
     try {
       const { items, revision } = await client.list(resource, this.#o.selection, { signal });
@@ -265,6 +301,7 @@ export class Feed<R extends Resource> implements HistoryReader {
       const wentBack = at < known;
       const changes = table.replace(items, at, wentBack);
       this.#chain.listed(at);
+      this.#filled = lacked;
       this.#advance();
       metrics.list(resource, reason);
       this.#lastListMs = clock.monotonic();
@@ -356,8 +393,8 @@ export class Feed<R extends Resource> implements HistoryReader {
   }
 
   /**
-   * Ends the watch once it is not needed any more, which is when the bus carries again and the watch has passed the position
-   * the API had then; or once a list is due. Now and then it checks against the position that the watch itself is not stuck.
+   * Ends the watch once it is not needed any more, which is when the bus carries again, the relay is not behind, and the watch has
+   * passed the position the API had then; or once a list is due. Now and then it checks against the position that the watch itself is not stuck.
    */
   async #handover(stop: AbortController): Promise<void> {
     const { client, resource, node, clock, times, signal } = this.#o;
@@ -365,7 +402,7 @@ export class Feed<R extends Resource> implements HistoryReader {
     let goal: { readonly position: number; readonly deadlineMs: number; readonly carried: boolean } | undefined;
     this.#awaiting++;
     while (!ended.aborted && this.#listDue === undefined) {
-      const carried = this.#busCarries();
+      const carried = this.#busCarries() && this.#vouched;
       if (goal?.carried !== carried) goal = undefined;
       if (goal === undefined && (carried || this.#checkDue)) {
         this.#checkDue = false;
@@ -389,28 +426,41 @@ export class Feed<R extends Resource> implements HistoryReader {
   }
 
   #watched(batch: readonly WatchEvent<Objects[R]>[]): void {
+    const news: Change<Objects[R]>[] = [];
     for (const { type, revision, object } of batch) {
       this.#chain.known(Number(revision));
-      if (object === undefined) this.#advance();
-      else this.#apply(object, Number(revision), type === 'DELETED');
+      const change = object && this.#put(object, Number(revision), type === 'DELETED');
+      if (change !== undefined) news.push(change);
     }
+    this.#tell(news);
   }
 
   // ---- Both --------------------------------------------------------------------------------------
 
-  #apply(object: Objects[R], revision: number, gone: boolean): void {
-    const { table, matches, metrics, resource } = this.#o;
-    const change = gone || !matches(object) ? table.remove(keyOf(object), revision) : table.put(object, revision);
+  /** What that changed in the table; undefined where nothing did. */
+  #put(object: Objects[R], revision: number, gone: boolean): Change<Objects[R]> | undefined {
+    const { table, matches } = this.#o;
+    return gone || !matches(object) ? table.remove(keyOf(object), revision) : table.put(object, revision);
+  }
+
+  /** The chain has come further, by these changes. */
+  #tell(news: readonly Change<Objects[R]>[]): void {
     this.#advance();
-    if (change === undefined) return;
-    metrics.change(resource);
-    if (this.#synced) this.#o.notify([change]);
+    if (news.length === 0) return;
+    this.#o.metrics.change(this.#o.resource, news.length);
+    if (this.#synced) this.#o.notify(news);
   }
 
   #advance(): void {
     // One commit may change several objects, so others of the last revision may follow.
     if (this.#chain.intact) this.#o.table.knownUpTo(this.#chain.covered - 1);
     if (this.#awaiting > 0) this.#wake.wake();
+  }
+
+  /** The chain counts the message as heard, but what it was about is not known before the next list. */
+  #lack(reason: string): void {
+    this.#lacked++;
+    this.#want(reason);
   }
 
   #want(reason: string): void {

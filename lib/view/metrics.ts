@@ -5,7 +5,7 @@ export interface ViewMetrics {
   /** Seconds from commit to view. */
   lag(resource: string, seconds: number): void;
   list(resource: string, reason: string): void;
-  change(resource: string): void;
+  change(resource: string, count: number): void;
   /** Reads a view's state whenever figures are collected. Returns the way to stop. */
   observe(resource: string, state: () => ViewState): () => void;
 }
@@ -36,8 +36,8 @@ export function viewMetrics(meter: Meter): ViewMetrics {
     list: (resource, reason) => {
       lists.add(1, { resource, reason });
     },
-    change: (resource) => {
-      changes.add(1, { resource });
+    change: (resource, count) => {
+      changes.add(count, { resource });
     },
     observe(resource, state) {
       const read = {

@@ -5,8 +5,8 @@ import { relaySubject, type RelayStatus } from '../bus/subjects.ts';
 const decoder = new TextDecoder();
 
 /**
- * Whether the bus can be relied upon: it is connected, and the relay, which speaks every second, has been heard lately. One serves a
- * whole process.
+ * Whether the bus can be relied upon: it is connected, and the relay, which speaks every second, has said lately that it is not
+ * behind. One serves a whole process.
  */
 export class RelayWatch {
   readonly #bus: EventBus;
@@ -58,9 +58,10 @@ export class RelayWatch {
     for (const stop of this.#stops) stop();
   }
 
-  #spoke({ epoch }: RelayStatus): void {
+  #spoke({ epoch, catchingUp }: RelayStatus): void {
     const doubtful = !this.carries || (this.#epoch ?? epoch) !== epoch;
     this.#epoch = epoch;
+    if (catchingUp === true) return; // behind for long is as good as silent
     this.#grantTime();
     if (doubtful) this.#tell();
   }

@@ -19,7 +19,7 @@ const maxTombstones = 10_000;
  */
 export class ObjectTable<T extends ApiObject> {
   readonly #entries = new Map<Key, Entry<T>>();
-  readonly #indexers: readonly (readonly [string, Indexer<T>])[];
+  readonly #indexers: (readonly [string, Indexer<T>])[] = [];
   readonly #indexes = new Map<string, Map<string, Bucket<T>>>();
   readonly #all = new Bucket<T>();
   readonly #namespaces = new Map<string, Bucket<T>>();
@@ -28,8 +28,19 @@ export class ObjectTable<T extends ApiObject> {
   #latest = -1;
 
   constructor(indexes: Readonly<Record<string, Indexer<T>>> = {}) {
-    this.#indexers = Object.entries(indexes);
-    for (const [name] of this.#indexers) this.#indexes.set(name, new Map());
+    this.declare(indexes);
+  }
+
+  /** Adds indexes, and files under them what is here. Throws where the name is taken: that is a mistake in the program. */
+  declare(indexes: Readonly<Record<string, Indexer<T>>>): void {
+    for (const [name, indexer] of Object.entries(indexes)) {
+      if (this.#indexes.has(name)) throw new Error(`index "${name}" is declared already`);
+      const buckets = new Map<string, Bucket<T>>();
+      for (const [key, { object }] of this.#entries)
+        for (const value of indexer(object)) file(buckets, value, key, object);
+      this.#indexes.set(name, buckets);
+      this.#indexers.push([name, indexer]);
+    }
   }
 
   get size(): number {
@@ -43,6 +54,11 @@ export class ObjectTable<T extends ApiObject> {
 
   get(key: Key): T | undefined {
     return this.#entries.get(key)?.object;
+  }
+
+  /** Whether this state of an object, or a later one, is filed: putting it would change nothing. */
+  knows(key: Key, revision: number): boolean {
+    return (this.#entries.get(key)?.revision ?? -1) >= revision;
   }
 
   list(namespace?: string): readonly T[] {

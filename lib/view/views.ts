@@ -1,16 +1,17 @@
 import type { Meter } from '@opentelemetry/api';
 import { keyOf } from '../api/keys.ts';
-import type { Objects, Resource } from '../api/kinds.ts';
+import type { BuiltIn, Objects, Resource } from '../api/kinds.ts';
 import type { ApiObject } from '../api/objects.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { EventBus } from '../bus/bus.ts';
 import type { ListOptions, Reader } from '../client/client.ts';
-import { defaultTimes, Feed, type ViewTimes } from './feed.ts';
+import { Feed } from './feed.ts';
 import { StoreHistory } from './history.ts';
 import { viewMetrics } from './metrics.ts';
 import { ObjectTable } from './table.ts';
+import { defaultTimes, type ViewTimes } from './times.ts';
 import type { Change, Indexer, View } from './view.ts';
 
 /** What views are made from; one set serves all views of a process. */
@@ -48,8 +49,19 @@ export interface LiveView<T> extends View<T> {
   whenCurrent(): Promise<void>;
   /** Where news comes from now. */
   readonly source: 'bus' | 'watch';
+  /** How far the view is complete, to be compared with what others say of theirs. */
+  readonly position: ViewPosition;
+  /** Adds indexes to those that it was made with; of a name each. */
+  declare(indexes: Readonly<Record<string, Indexer<T>>>): void;
   /** Ends the feed; what the view holds stays readable. */
   close(): void;
+}
+
+export interface ViewPosition {
+  /** The life of the chain of changes (`RelayStatus.epoch`); empty while it is not known. Revisions of different lives say nothing of each other. */
+  readonly epoch: string;
+  /** Nothing up to this revision is missing; -1 when that cannot be said. */
+  readonly revision: number;
 }
 
 /** Starts a view of one resource. It survives whatever happens to the API and the bus until `signal` aborts or it is closed. */
@@ -139,6 +151,9 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
     get source() {
       return feed.source;
     },
+    get position() {
+      return feed.position;
+    },
     whenSynced: synced.promise,
     get current() {
       return feed.current;
@@ -153,6 +168,9 @@ export function newView<R extends Resource>(resource: R, source: ViewSource & Vi
     },
     wroteDeletion: (object) => {
       wrote(object, true);
+    },
+    declare: (indexes) => {
+      table.declare(indexes);
     },
     close: () => {
       closing.abort(new Error(`the view of ${resource} was closed`));
@@ -181,19 +199,18 @@ function deferred(): { promise: Promise<void>; resolve: () => void; reject: (err
   return { promise, resolve, reject };
 }
 
-type Scopes = { readonly [R in Resource]?: ViewScope<R> };
-type ViewsOf<S extends Scopes> = { readonly [R in keyof S & Resource]: LiveView<Objects[R]> };
+type Scopes = { readonly [R in BuiltIn]?: ViewScope<R> };
+type ViewsOf<S extends Scopes> = { readonly [R in keyof S & BuiltIn]: LiveView<Objects[R]> };
 
 /** Several views at once, and `synced()` for all of them. */
 export function newViews<S extends Scopes>(
   scopes: S,
   source: ViewSource,
 ): ViewsOf<S> & { synced(): Promise<void>; close(): void } {
-  const views: Partial<Record<Resource, LiveView<Objects[Resource]>>> = {};
+  const views: Partial<Record<BuiltIn, LiveView<Objects[BuiltIn]>>> = {};
   const history = source.history ?? new StoreHistory();
-  for (const resource of Object.keys(scopes) as Resource[]) {
-    views[resource] = newView(resource, { ...source, history, ...scopes[resource] } as ViewSource &
-      ViewScope<Resource>);
+  for (const resource of Object.keys(scopes) as BuiltIn[]) {
+    views[resource] = newView(resource, { ...source, history, ...scopes[resource] } as ViewSource & ViewScope<BuiltIn>);
   }
   const all = Object.values(views);
   return {

@@ -2,7 +2,7 @@ import type { Pod, PodCondition, PodStatus } from '../../lib/api/objects.ts';
 import { conditionOf, withCondition } from '../../lib/api/pods.ts';
 
 /** Why a node ends a pod of its own accord; it becomes the pod's `status.reason`. */
-export type EndReason = 'Evicted' | 'Terminated' | 'SysctlForbidden';
+export type EndReason = 'Evicted' | 'Terminated' | 'SysctlForbidden' | `OutOf${string}`;
 
 /** The node's own decision that a pod must end here. */
 export interface EndOrder {
@@ -27,7 +27,8 @@ export interface PodEnding {
 /** What is left of the grace is not remembered over a restart of the agent; this much is given anew. */
 const graceAfterRestartMs = 1_000;
 const reasons: ReadonlySet<string> = new Set<EndReason>(['Evicted', 'Terminated', 'SysctlForbidden']);
-const isEndReason = (reason: string | undefined): reason is EndReason => reason !== undefined && reasons.has(reason);
+const isEndReason = (reason: string | undefined): reason is EndReason =>
+  reason !== undefined && (reasons.has(reason) || reason.startsWith('OutOf'));
 
 /**
  * The order that an agent before this one gave: the pod's status is its memory, since it is written before the pod is

@@ -1,5 +1,5 @@
 import type { HeldImage } from '../runtime/runtime.ts';
-import { parseReference } from './reference.ts';
+import { parseReference } from '../../lib/api/image-reference.ts';
 
 /** What the agent remembers of an image that it pulled. */
 export interface ImageRecord {

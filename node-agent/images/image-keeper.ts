@@ -4,12 +4,14 @@ import { messageOf } from '../../lib/base/errors.ts';
 import type { Log } from '../../lib/base/log.ts';
 import type { ContainerRuntime, HeldImage, ImageInfo } from '../runtime/runtime.ts';
 import { recorded, refreshed, removable, type ImageRecord } from './image-garbage.ts';
-import { listedName } from './reference.ts';
+import { listedName } from '../../lib/api/image-reference.ts';
 
 export interface ImageKeeperOptions {
   readonly runtime: Pick<ContainerRuntime, 'images' | 'removeImage'>;
   /** Where it remembers what it pulled. */
   readonly file: string;
+  /** Hears what the engine holds: as listed for its own work, and after each pull. Default: nobody does. */
+  readonly onHeld?: (images: Iterable<Pick<HeldImage, 'names' | 'sizeBytes'>>) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -29,6 +31,8 @@ export class ImageKeeper {
   readonly #options: ImageKeeperOptions;
   #records: ReadonlyMap<string, ImageRecord> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** By id; undefined before the first list. */
+  #held: Map<string, Pick<HeldImage, 'names' | 'sizeBytes'>> | undefined;
 
   constructor(options: ImageKeeperOptions) {
     this.#options = options;
@@ -40,6 +44,7 @@ export class ImageKeeper {
    */
   async pulled(image: string, info: ImageInfo, wasThere: ImageInfo | undefined): Promise<void> {
     const { clock, log } = this.#options;
+    this.#pulled(listedName(image), info);
     const pull = { name: listedName(image), id: info.id, wasThere: wasThere?.id, nowMs: clock.now() };
     await this.#inTurn(async () => this.#save(recorded(await this.#load(), pull))).catch((error: unknown) => {
       log.warn(
@@ -67,6 +72,16 @@ export class ImageKeeper {
     });
   }
 
+  /** A tag that moved is no longer a name of the image that had it. */
+  #pulled(name: string, { id, sizeBytes }: ImageInfo): void {
+    if (this.#held === undefined) return;
+    for (const [other, image] of this.#held)
+      if (image.names.includes(name))
+        this.#held.set(other, { ...image, names: image.names.filter((each) => each !== name) });
+    this.#held.set(id, { sizeBytes, names: [...(this.#held.get(id)?.names ?? []), name] });
+    this.#options.onHeld?.(this.#held.values());
+  }
+
   async #remove(image: HeldImage): Promise<boolean> {
     const { runtime, log } = this.#options;
     const tags = image.names.filter((name) => !name.includes('@'));
@@ -77,6 +92,8 @@ export class ImageKeeper {
       return false;
     }
     log.info({ image: image.names[0] ?? image.id, bytes: image.sizeBytes }, 'removed an unused image');
+    this.#held?.delete(image.id);
+    this.#options.onHeld?.(this.#held?.values() ?? []);
     const records = new Map(await this.#load());
     records.delete(image.id);
     await this.#save(records);
@@ -85,6 +102,8 @@ export class ImageKeeper {
 
   async #refresh(): Promise<readonly HeldImage[]> {
     const held = await this.#options.runtime.images();
+    this.#held = new Map(held.map(({ id, names, sizeBytes }) => [id, { names, sizeBytes }]));
+    this.#options.onHeld?.(this.#held.values());
     await this.#save(refreshed(await this.#load(), held, this.#options.clock.now()));
     return held;
   }

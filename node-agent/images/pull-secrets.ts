@@ -1,7 +1,7 @@
 import type { Secret } from '../../lib/api/objects.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import type { RegistryAuth } from '../runtime/runtime.ts';
-import { canonicalHost, parseReference } from './reference.ts';
+import { canonicalHost, parseReference } from '../../lib/api/image-reference.ts';
 
 export interface Credentials {
   /** To be tried in this order: the one that names the place most closely first, then as the pod lists them. */

@@ -1,6 +1,13 @@
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import { AddressPool } from './address-pool.ts';
-import { NetworkError, type Attachment, type Peer, type PodNetwork, type PortMapping } from './pod-network.ts';
+import {
+  NetworkError,
+  type Attachment,
+  type Connections,
+  type Peer,
+  type PodNetwork,
+  type PortMapping,
+} from './pod-network.ts';
 
 /** Addresses without a network: for tests and for nodes that run no real containers. */
 export interface FakeNetwork extends PodNetwork {
@@ -16,6 +23,8 @@ export interface FakeNetworkOptions {
   readonly attachMs?: number;
   /** The devices of the machine, where they outlive this agent. */
   readonly attached?: Map<string, Attachment>;
+  /** What comes in from outside; default: nothing. */
+  readonly connections?: () => Connections;
 }
 
 export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
@@ -56,6 +65,7 @@ export function newFakeNetwork(options: FakeNetworkOptions = {}): FakeNetwork {
       if (clock !== undefined && attachMs > 0) await wait(clock, attachMs);
       attached.set(attachment.podUid, attachment);
     },
+    connections: async () => options.connections?.() ?? { open: 0, busy: 0 },
     async detach(podUid) {
       attached.delete(podUid);
       pool?.release(podUid);

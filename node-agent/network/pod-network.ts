@@ -21,6 +21,8 @@ export interface PodNetwork {
   hand(from: string, to: string): void;
   /** Joins the sandbox's network namespace to the node. */
   attach(attachment: Attachment): Promise<void>;
+  /** The connections that others have made into the namespace of this process. Rejects when that cannot be looked at. */
+  connections(pid: number): Promise<Connections>;
   /** Removes what `attach` made and frees the address. */
   detach(podUid: string): Promise<void>;
   /** Removes what is left of pods other than these, as after a crash of the agent. */
@@ -29,6 +31,14 @@ export interface PodNetwork {
   setPeers(peers: readonly Peer[]): Promise<void>;
   /** Removes all that the network made on this machine. */
   teardown(): Promise<void>;
+}
+
+/** At one moment. */
+export interface Connections {
+  /** Those that are open, or still have something to deliver. */
+  readonly open: number;
+  /** Those that a stop would cut short: something is under way, or an answer is owed. */
+  readonly busy: number;
 }
 
 export interface Attachment {

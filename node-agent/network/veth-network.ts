@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { Log } from '../../lib/base/log.ts';
+import { connectionsInto } from './connections.ts';
 import { AddressPool } from './address-pool.ts';
 import { nodeRules } from './node-rules.ts';
 import { portsClash } from '../../lib/api/pods.ts';
@@ -87,6 +88,8 @@ export function newVethNetwork(options: VethNetworkOptions): PodNetwork {
       hostPorts.set(ip, attachment.hostPorts);
       await writeRules();
     },
+    connections: connectionsInto,
+
     async detach(podUid) {
       const ip = addresses.get(podUid) ?? pool?.held(podUid);
       if (ip !== undefined) await runCommand('ip', ['link', 'delete', device(ip)]); // gone with its namespace, as a rule
@@ -144,7 +147,10 @@ async function setSysctls({ pid, ip, sysctls = [] }: Attachment): Promise<void> 
   }
 }
 
-/** One shell for the whole pair: starting programs is what costs. */
+/**
+ * One shell for the whole pair: starting programs is what costs. Within its own network a program of any user may take every port and may ping,
+ * as in a container that Docker gives a network.
+ */
 function attachScript(name: string, { ip, pid, adopted }: Attachment, mtu: number): string {
   const bytes = ip
     .split('.')
@@ -155,13 +161,17 @@ function attachScript(name: string, { ip, pid, adopted }: Attachment, mtu: numbe
   const inPod = `nsenter --net=/proc/${pid}/ns/net`;
   const make = `
 ${add} 2>/dev/null || { ip link delete ${name} 2>/dev/null; ${add}; } || exit 1
-${inPod} ip -batch - <<'END' || exit 1
+${inPod} sh <<'END' || exit 1
+ip -batch - <<'LINKS' || exit 1
 link set lo up
 address add ${ip}/32 dev eth0
 link set eth0 up
 route add ${gateway} dev eth0 scope link
 neighbour replace ${gateway} lladdr ${hostMac} dev eth0 nud permanent
 route add default via ${gateway} dev eth0
+LINKS
+echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
+echo '0 2147483647' > /proc/sys/net/ipv4/ping_group_range
 END`;
   return `${adopted ? `if ! ${inPod} ip -o address show dev eth0 2>/dev/null | grep -qwF '${ip}'; then ${make}\nfi` : make}
 ip -batch - <<'END' || exit 1

@@ -25,6 +25,8 @@ export interface NodeKeeperOptions {
   readonly bus: EventBus | undefined;
   /** Looked at whenever the node's status may have to change. */
   readonly health: () => Health;
+  /** The images that its engine holds; undefined: nothing is said of them. */
+  readonly images: () => NodeStatus['images'];
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -110,11 +112,12 @@ export class NodeKeeper {
       log.info({ node: name }, 'registered the node');
     }
     const labels = { ...node.metadata.labels, ...nodeLabels(machine) };
-    const annotations = { ...node.metadata.annotations, ...nodeAnnotations(machine) };
+    const annotations = { ...node.metadata.annotations, ...nodeAnnotations(machine, node) };
     if (differs(labels, node.metadata.labels) || differs(annotations, node.metadata.annotations)) {
       node = await client.update('nodes', { ...node, metadata: { ...node.metadata, labels, annotations } }, { signal });
     }
-    const status = nodeStatus(node, machine, health(), clock.now());
+    const images = this.#options.images() ?? node.status.images;
+    const status = nodeStatus(node, machine, { ...health(), images }, clock.now());
     const said =
       this.#said?.resourceVersion === node.metadata.resourceVersion && isDeepStrictEqual(status, this.#said.status);
     if (status !== node.status && !said) {

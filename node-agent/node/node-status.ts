@@ -5,6 +5,7 @@ import type { Amounts } from './allocatable.ts';
 import type { Labels, Node, NodeCondition, NodeStatus, ResourceList } from '../../lib/api/objects.ts';
 import { disksFolderAnnotation } from '../../lib/api/storage.ts';
 import { withCondition } from '../../lib/api/pods.ts';
+import { declaredAnnotations, extendedCapacity, type Pieces } from './declared.ts';
 
 /** What there is to say of a machine. */
 export interface Machine {
@@ -20,6 +21,8 @@ export interface Machine {
   readonly arch: string;
   /** Where disks that outlive pods are made; absent: none can be. */
   readonly disksFolder?: string;
+  /** What it has beyond these, as its agent was told. */
+  readonly declared?: Pieces;
 }
 
 /** How it is doing. Each is undefined when all is well, else says why not. */
@@ -39,19 +42,28 @@ export const nodeLabels = (machine: Machine): Readonly<Record<string, string>> =
 });
 
 /** What others must know of the machine; other annotations on the Node stay. */
-export const nodeAnnotations = ({ disksFolder }: Machine): Labels =>
-  disksFolder === undefined ? {} : { [disksFolderAnnotation]: disksFolder };
+export const nodeAnnotations = ({ disksFolder, declared = {} }: Machine, before?: Node): Labels => ({
+  ...(disksFolder === undefined ? {} : { [disksFolderAnnotation]: disksFolder }),
+  ...declaredAnnotations(before, declared),
+});
 
 /**
  * The node's status as its agent asserts it, on top of what the API has. Times move only with what they tell, so that
  * an unchanged node is never written; the same object comes back when nothing is to be said.
  */
-export function nodeStatus(before: Node, machine: Machine, health: Health, nowMs: number): NodeStatus {
+export function nodeStatus(
+  before: Node,
+  machine: Machine,
+  { images, ...health }: Health & { readonly images?: NodeStatus['images'] | undefined },
+  nowMs: number,
+): NodeStatus {
+  const extended = extendedCapacity(before, machine.declared ?? {});
   const resources = ({ cpuMilli, memoryBytes, diskBytes }: Amounts): ResourceList => ({
     cpu: milliQuantity(cpuMilli),
     memory: bytesQuantity(memoryBytes),
     'ephemeral-storage': bytesQuantity(diskBytes),
     pods: String(machine.maxPods),
+    ...extended,
   });
   let conditions = before.status.conditions ?? [];
   for (const condition of conditionsOf(health)) {
@@ -70,6 +82,7 @@ export function nodeStatus(before: Node, machine: Machine, health: Health, nowMs
       { type: 'Hostname', address: machine.name },
     ],
     nodeInfo: { ...before.status.nodeInfo, ...machine.info },
+    ...(images === undefined ? {} : { images }),
   };
   return isDeepStrictEqual(status, before.status) ? before.status : status;
 }

@@ -85,10 +85,11 @@ export class ContainerProbes {
     let firstTryMs: number | undefined;
     const attempt = async (): Promise<void> => {
       const beganMs = clock.monotonic();
-      firstTryMs ??= beganMs;
+      const firstMs = (firstTryMs ??= beganMs);
       const outcome = await check(probe, target, probe.timeoutSeconds * 1000);
       if (this.#closed) return;
-      const restMs = (): number => Math.max(0, intervalMs(progress, probe) - (clock.monotonic() - beganMs));
+      const restMs = (): number =>
+        Math.max(0, intervalMs(progress, probe, beganMs - firstMs) - (clock.monotonic() - beganMs));
       const again = (): void =>
         void this.#cancels.set(
           kind,
@@ -96,7 +97,7 @@ export class ContainerProbes {
         );
       // An engine that is away says nothing of what runs: no verdict changes while it is (live-restore).
       if (outcome.unknown === true) return again();
-      const sinceFirstMs = clock.monotonic() - firstTryMs;
+      const sinceFirstMs = clock.monotonic() - firstMs;
       const counts = sinceFirstMs >= progress.eagerMs;
       progress = advance(progress, outcome.ok, probe, sinceFirstMs);
       // A first failure of what has only just been started says little: it counts, and the second one is told.

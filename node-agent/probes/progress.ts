@@ -15,8 +15,11 @@ export interface Progress {
   readonly eagerMs: number;
 }
 
-/** How often an eager probe is tried: a pod should serve as soon as it can (demand D2). */
-export const eagerEveryMs = 100;
+/**
+ * Between two tries of an eager probe, since a pod should serve as soon as it can (demand D2): at first at least the one, later at most the other. A
+ * command is dear and is tried by the latter alone.
+ */
+const [eagerLeastMs, eagerMostMs] = [10, 100];
 
 export const firstProgress = (passing: boolean, eagerMs: number): Progress => ({
   passing,
@@ -37,6 +40,8 @@ export function advance(progress: Progress, ok: boolean, probe: Probe, sinceFirs
   return { passing, successes, failures, failed, passed: progress.passed || ok, eagerMs: 0 };
 }
 
-/** From the start of one try to the start of the next. */
-export const intervalMs = (progress: Progress, probe: Probe): number =>
-  progress.eagerMs > 0 ? eagerEveryMs : probe.periodSeconds * 1000;
+/** From the start of one try to the start of the next; the one began `sinceFirstMs` after the first. An eager probe's waits double from 10 to 100 ms. */
+export function intervalMs(progress: Progress, probe: Probe, sinceFirstMs: number): number {
+  if (progress.eagerMs === 0) return probe.periodSeconds * 1000;
+  return probe.exec === undefined ? Math.min(eagerMostMs, Math.max(eagerLeastMs, sinceFirstMs)) : eagerMostMs;
+}

@@ -90,7 +90,7 @@ function namespaces(spec: ContainerSpec, ownInfraImage: string): HostConfig {
     return {
       NetworkMode: spec.hostNetwork === true ? 'host' : sandbox,
       IpcMode: spec.hostIpc === true ? 'host' : sandbox,
-      ...(spec.hostPid === true ? { PidMode: 'host' } : spec.sharedPid === true ? { PidMode: sandbox } : {}),
+      ...pidMode(spec, sandbox),
     };
   }
   const makesItsOwn = spec.image === ownInfraImage;
@@ -101,6 +101,12 @@ function namespaces(spec: ContainerSpec, ownInfraImage: string): HostConfig {
     ...(spec.sysctls === undefined ? {} : { Sysctls: { ...spec.sysctls } }),
     ReadonlyRootfs: true,
   };
+}
+
+function pidMode({ hostPid, sharedPid, pidOf }: ContainerSpec, sandbox: string): HostConfig {
+  if (hostPid === true) return { PidMode: 'host' };
+  if (sharedPid === true) return { PidMode: sandbox };
+  return pidOf === undefined ? {} : { PidMode: `container:${pidOf}` };
 }
 
 function security(spec: ContainerSpec): HostConfig {

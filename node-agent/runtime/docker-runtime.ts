@@ -3,14 +3,17 @@ import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import Docker from 'dockerode';
 import tar from 'tar-stream';
-import { backoffMs } from '../../lib/base/backoff.ts';
 import { systemClock, wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { pullName } from '../images/reference.ts';
+import { dockerArchives } from './docker-archives.ts';
+import { containerOf, stateOf } from './docker-container.ts';
+import { followEvents } from './docker-events.ts';
+import { dockerImages, importImage } from './docker-images.ts';
 import { createOptions, logFiles, ownLabels, sandboxNetworkLabel } from './docker-options.ts';
 import { dockerStreams } from './docker-streams.ts';
 import { lateHostnameRuntime } from './late-hostname.ts';
-import { statusOf, textOf } from './engine-error.ts';
+import { endInterruptedStart } from './interrupted-start.ts';
+import { runtimeError, statusOf, streamError } from './engine-error.ts';
 import { infraCommand, infraImageName, infraProgram } from './infra-image.ts';
 import { unframed } from './log-frames.ts';
 import {
@@ -19,12 +22,8 @@ import {
   type ContainerRuntime,
   type ContainerSpec,
   type ExecResult,
-  type HeldImage,
-  type ImageInfo,
   type LogOptions,
   type RuntimeContainer,
-  type RegistryAuth,
-  type RuntimeEvent,
   type RuntimeInfo,
 } from './runtime.ts';
 
@@ -39,6 +38,8 @@ export interface DockerRuntimeOptions {
 
 /** How long the engine may take for anything but a pull, a stop or a stream. */
 const callTimeoutMs = 60_000;
+const leftoverTries = 10;
+const leftoverPauseMs = 200;
 const execOutputBytes = 64 * 1024;
 
 /** A container engine behind Docker's API (1.40 and later), on this machine: it must share our /proc and network namespace. */
@@ -51,6 +52,10 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
   const patient = new Docker({ socketPath: options.socketPath });
   /** The last inspection of each of our containers: a list only looks again at what changed its state since. */
   let known = new Map<string, RuntimeContainer>();
+  /** Of those that were there when they were to be created nobody knows yet whether they have been started before. */
+  const cameUpon = new Set<string>();
+  const images = dockerImages(docker, patient);
+  const archives = dockerArchives(patient, streamError);
   let mayLowerOomScore: Promise<boolean> | undefined;
 
   const ours = (labelsOfIt: Readonly<Record<string, string>>): boolean =>
@@ -106,22 +111,40 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
       if (statusOf(error) !== 409) throw runtimeError(error, 'CannotCreate');
       const existing = await inspect(spec.name); // the engine finds containers by name too
       if (existing === undefined) throw runtimeError(error, 'CannotCreate');
+      cameUpon.add(existing.id);
       return existing.id;
     }
   }
 
   async function start(id: string): Promise<RuntimeContainer | undefined> {
-    try {
-      await docker.getContainer(id).start();
-    } catch (error) {
-      // 304: it runs already
-      if (statusOf(error) !== 304) throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'CannotStart');
+    if (cameUpon.has(id)) {
+      // The engine would run again what has ended, when it was asked twice because its first answer was lost.
+      const before = await inspect(id);
+      cameUpon.delete(id);
+      if (before?.state === 'exited') return before;
+      if (before?.state === 'created') await endInterruptedStart(id);
     }
+    await startAnew(id, 0);
     const container = await inspect(id);
     if (container?.image === infraImageName && container.labels[sandboxNetworkLabel] !== 'host') {
       await hasOwnNetwork(container.pid ?? 0, clock);
     }
     return container;
+  }
+
+  /** What an engine that was killed has left of a start takes its containerd a moment to tidy up. */
+  async function startAnew(id: string, tries: number): Promise<void> {
+    try {
+      await docker.getContainer(id).start();
+    } catch (error) {
+      if (statusOf(error) === 304) return; // it runs already
+      if (statusOf(error) === 404) throw runtimeError(error, 'NotFound');
+      const isLeft = /failed to start shim|id already in use|already exists/i.test(messageOf(error));
+      if (!isLeft || tries >= leftoverTries) throw runtimeError(error, 'CannotStart');
+      await endInterruptedStart(id);
+      await wait(clock, leftoverPauseMs);
+      await startAnew(id, tries + 1);
+    }
   }
 
   async function rename(id: string, name: string): Promise<void> {
@@ -145,37 +168,6 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     }
   };
 
-  async function imagePresent(image: string): Promise<ImageInfo | undefined> {
-    try {
-      const found = await docker.getImage(image).inspect();
-      const user = found.Config.User;
-      return { id: found.Id, sizeBytes: found.Size, ...(user === '' ? {} : { user }) };
-    } catch (error) {
-      if (statusOf(error) === 404) return undefined;
-      throw runtimeError(error, 'Unavailable');
-    }
-  }
-
-  async function pull(image: string, signal: AbortSignal, auth?: RegistryAuth): Promise<ImageInfo> {
-    try {
-      const stream = await patient.pull(pullName(image), auth === undefined ? {} : { authconfig: authConfig(auth) });
-      signal.addEventListener('abort', () => (stream as Readable).destroy(signal.reason as Error), { once: true });
-      await new Promise<void>((resolve, reject) => {
-        patient.modem.followProgress(stream, (error) => {
-          if (error === null || error === undefined) resolve();
-          else reject(error);
-        });
-      });
-    } catch (error) {
-      const missing = statusOf(error) === 404 || /not found|manifest unknown|does not exist/i.test(messageOf(error));
-      throw new RuntimeError(missing ? 'ImageNotFound' : 'ImagePullFailed', textOf(error), { cause: error });
-    }
-    const info = await imagePresent(image);
-    if (info === undefined)
-      throw new RuntimeError('ImagePullFailed', `the engine pulled "${image}" but does not have it`);
-    return info;
-  }
-
   async function diskUsage(id: string): Promise<ContainerDisk> {
     try {
       const found = (await patient
@@ -186,32 +178,6 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
       return { writtenBytes: found.SizeRw ?? 0, logBytes: await logBytes(found.LogPath) };
     } catch (error) {
       throw runtimeError(error, statusOf(error) === 404 ? 'NotFound' : 'Unavailable');
-    }
-  }
-
-  async function images(): Promise<readonly HeldImage[]> {
-    try {
-      const [list, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);
-      const used = new Set(containers.map((container) => container.ImageID));
-      const names = (some: readonly string[] | null | undefined): readonly string[] =>
-        (some ?? []).filter((name) => !name.startsWith('<none>'));
-      return list.map((image) => ({
-        id: image.Id,
-        sizeBytes: image.Size,
-        names: [...names(image.RepoTags), ...names(image.RepoDigests)],
-        inUse: used.has(image.Id),
-      }));
-    } catch (error) {
-      throw runtimeError(error, 'Unavailable');
-    }
-  }
-
-  async function removeImage(image: string): Promise<void> {
-    try {
-      await docker.getImage(image).remove();
-    } catch (error) {
-      if (statusOf(error) === 404) return;
-      throw runtimeError(error, statusOf(error) === 409 ? 'InUse' : 'Unavailable');
     }
   }
 
@@ -270,9 +236,9 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
   }
 
   async function prepare(): Promise<void> {
-    if ((await imagePresent(infraImage)) !== undefined) return;
+    if ((await images.imagePresent(infraImage)) !== undefined) return;
     if (infraImage !== infraImageName) {
-      await pull(infraImage, new AbortController().signal);
+      await images.pull(infraImage, new AbortController().signal);
       return;
     }
     const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
@@ -290,16 +256,18 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
     rename,
     stop: (id, graceSeconds) => ended(patient.getContainer(id).stop({ t: Math.max(0, Math.ceil(graceSeconds)) }), id),
     kill: (id, name) => ended(docker.getContainer(id).kill({ signal: name }), id),
-    remove: (id) => ended(docker.getContainer(id).remove({ force: true, v: true }), id),
+    remove: async (id) => {
+      cameUpon.delete(id);
+      archives.letGo(id);
+      if (known.get(id)?.state === 'created') await endInterruptedStart(id);
+      return ended(docker.getContainer(id).remove({ force: true, v: true }), id);
+    },
     prepare,
-    imagePresent,
-    pull,
+    ...images,
     diskUsage,
-    images,
-    removeImage,
     exec,
     logs,
-    ...dockerStreams(patient, clock, streamError),
+    ...dockerStreams(patient, clock, streamError, archives),
     events: (onEvent, onGap, signal) => void followEvents(patient, labels, { onEvent, onGap }, { clock, signal }),
     async info(): Promise<RuntimeInfo> {
       try {
@@ -323,88 +291,6 @@ export function newDockerRuntime(options: DockerRuntimeOptions): ContainerRuntim
   };
 }
 
-interface Listeners {
-  readonly onEvent: (event: RuntimeEvent) => void;
-  readonly onGap: () => void;
-}
-
-/** Follows the engine's events for ever: a broken stream is opened again, and `onGap` says that something may be missing. */
-async function followEvents(
-  docker: Docker,
-  labels: Readonly<Record<string, string>>,
-  listeners: Listeners,
-  run: { readonly clock: Clock; readonly signal: AbortSignal },
-): Promise<void> {
-  const filters = {
-    type: ['container'],
-    event: ['start', 'die', 'oom', 'destroy'],
-    label: Object.entries(labels).map(([key, value]) => `${key}=${value}`),
-  };
-  for (let attempt = 0, first = true; !run.signal.aborted; first = false) {
-    try {
-      const stream = (await docker.getEvents({ filters: JSON.stringify(filters) as never })) as Readable;
-      attempt = 0;
-      if (!first) listeners.onGap();
-      const stop = (): void => void stream.destroy();
-      run.signal.addEventListener('abort', stop, { once: true });
-      if (run.signal.aborted) stop();
-      try {
-        await eachLine(stream, (line) => {
-          const event = eventOf(line);
-          if (event !== undefined) listeners.onEvent(event);
-        });
-      } finally {
-        run.signal.removeEventListener('abort', stop);
-      }
-    } catch {
-      // The engine is away or broke the stream; whoever needs it says so by its own calls.
-    }
-    if (run.signal.aborted) return;
-    await wait(run.clock, backoffMs(attempt++, { firstMs: 50, maxMs: 2_000 }), run.signal).catch(() => undefined);
-  }
-}
-
-async function eachLine(stream: Readable, onLine: (line: string) => void): Promise<void> {
-  let rest = '';
-  stream.setEncoding('utf8');
-  for await (const chunk of stream as AsyncIterable<string>) {
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line !== '') onLine(line);
-  }
-}
-
-interface DockerEvent {
-  readonly Action?: string;
-  readonly Actor?: { readonly ID?: string; readonly Attributes?: Readonly<Record<string, string>> };
-}
-
-function eventOf(line: string): RuntimeEvent | undefined {
-  const event = JSON.parse(line) as DockerEvent;
-  const type = event.Action;
-  const containerId = event.Actor?.ID;
-  if (containerId === undefined) return undefined;
-  if (type !== 'start' && type !== 'die' && type !== 'oom' && type !== 'destroy') return undefined;
-  return { type, containerId, name: event.Actor?.Attributes?.['name'] ?? '', labels: event.Actor?.Attributes ?? {} };
-}
-
-/** Makes an image from a stream in tar form, without a registry. */
-export async function importImage(docker: Docker, layer: NodeJS.ReadableStream, name: string): Promise<void> {
-  const stream = await docker.importImage(layer, { fromSrc: '-', repo: name }); // the engine reads the tag out of it
-  await new Promise<void>((resolve, reject) => {
-    docker.modem.followProgress(stream, (error) => {
-      if (error === null || error === undefined) resolve();
-      else reject(error);
-    });
-  });
-}
-
-/** As the engine's API wants it. */
-const authConfig = ({ server, username, password, identityToken }: RegistryAuth): object => ({
-  serveraddress: server,
-  ...(identityToken === undefined ? { username, password } : { identitytoken: identityToken }),
-});
-
 /** The file that is written and those that it was turned over to. */
 async function logBytes(path: string | undefined): Promise<number> {
   if (path === undefined || path === '') return 0;
@@ -420,60 +306,8 @@ async function logBytes(path: string | undefined): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-const stateOf = (state: string): RuntimeContainer['state'] =>
-  state === 'running' || state === 'paused' || state === 'restarting'
-    ? 'running'
-    : state === 'created'
-      ? 'created'
-      : 'exited';
-
-function containerOf(found: Docker.ContainerInspectInfo): RuntimeContainer {
-  const { State: state } = found;
-  const started = timeOf(state.StartedAt);
-  const finished = timeOf(state.FinishedAt);
-  const now = stateOf(state.Status);
-  return {
-    id: found.Id,
-    name: found.Name.replace(/^\//, ''),
-    image: found.Config.Image,
-    imageId: found.Image,
-    labels: found.Config.Labels,
-    state: now,
-    ...(state.Pid > 0 ? { pid: state.Pid } : {}),
-    ...(now === 'exited' || state.Error !== '' ? { exitCode: state.ExitCode } : {}),
-    ...(state.OOMKilled ? { oomKilled: true } : {}),
-    ...(state.Error === '' ? {} : { error: state.Error }),
-    createdAtMs: timeOf(found.Created) ?? 0,
-    ...(started === undefined ? {} : { startedAtMs: started }),
-    ...(finished === undefined || now === 'running' ? {} : { finishedAtMs: finished }),
-  };
-}
-
 const textIn = (found: Readonly<Record<string, unknown>>, name: string, otherwise: string): string =>
   typeof found[name] === 'string' ? found[name] : otherwise;
-
-/** Docker writes the year 1 for "not yet". */
-function timeOf(text: string): number | undefined {
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) || ms <= 0 ? undefined : ms;
-}
-
-function runtimeError(error: unknown, code: RuntimeError['code'], what?: string): RuntimeError {
-  if (error instanceof RuntimeError) return error;
-  const status = statusOf(error);
-  const text = what === undefined ? textOf(error) : `${what}: ${textOf(error)}`;
-  if (status === undefined)
-    return new RuntimeError('Unavailable', `the container engine does not answer: ${text}`, { cause: error });
-  return new RuntimeError(code, text, { cause: error });
-}
-
-const streamError = (error: unknown, what: string): RuntimeError => {
-  if (statusOf(error) === 404) return runtimeError(error, 'NotFound', what);
-  const isDown = statusOf(error) === 409 || /is not running/i.test(messageOf(error));
-  return isDown
-    ? new RuntimeError('NotRunning', 'the container does not run', { cause: error })
-    : runtimeError(error, 'Unavailable', what);
-};
 
 async function textFrom(stream: Duplex, maxBytes: number): Promise<string> {
   const parts: Uint8Array[] = [];

@@ -1,13 +1,21 @@
-import type { IncomingMessage } from 'node:http';
-import { Readable, type Duplex } from 'node:stream';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
-import { statusOf, textOf } from './engine-error.ts';
+import { openRoot, type ContainerRoot } from '../files/container-root.ts';
+import { readPlace } from '../files/read-files.ts';
+import { writeFiles } from '../files/write-files.ts';
+import type { DockerArchives } from './docker-archives.ts';
+import { statusOf } from './engine-error.ts';
 import { demultiplexed } from './log-frames.ts';
 import { RuntimeError } from './runtime.ts';
 import type { OutputPiece, RuntimeProcess, RuntimeStreams } from './streams.ts';
 
+/** In the environment of each command that we start: which run of the agent it belongs to. */
+const mark = 'TROUPE_EXEC';
+const ownRun = randomBytes(8).toString('hex');
 /** How long what was started inside has to end after the one who started it has gone. */
 const endGraceMs = 5_000;
 /**
@@ -21,12 +29,14 @@ export function dockerStreams(
   docker: Docker,
   clock: Clock,
   toError: (error: unknown, what: string) => RuntimeError,
+  archives: DockerArchives,
 ): RuntimeStreams {
   return {
     async startProcess(id, wish, signal) {
       try {
         const made = await docker.getContainer(id).exec({
           ...{ Cmd: [...wish.command], AttachStdin: wish.stdin, AttachStdout: true, AttachStderr: true, Tty: wish.tty },
+          Env: [`${mark}=${ownRun}`],
           ...(wish.tty ? { DetachKeys: detachKeys } : {}),
         });
         const socket = await made.start({ hijack: true, stdin: wish.stdin, Tty: wish.tty });
@@ -47,6 +57,25 @@ export function dockerStreams(
       }
     },
 
+    async endLeftProcesses(id) {
+      try {
+        const { ExecIDs: ids } = await docker.getContainer(id).inspect();
+        const left = await Promise.all(
+          (ids ?? []).map(async (execId) => {
+            const made = docker.getExec(execId);
+            const { Running: running, Pid: pid } = await made.inspect();
+            if (!running || pid <= 1 || !(await isLeft(pid))) return 0;
+            void endExec(made, false, clock);
+            return 1;
+          }),
+        );
+        return left.reduce<number>((sum, count) => sum + count, 0);
+      } catch (error) {
+        if (statusOf(error) === 404) return 0; // it ended meanwhile
+        throw toError(error, 'exec');
+      }
+    },
+
     async attach(id, { stdin }, signal) {
       const container = docker.getContainer(id);
       try {
@@ -56,9 +85,12 @@ export function dockerStreams(
           ...{ stream: true, hijack: true, stdin, stdout: true, stderr: true, logs: false, detachKeys },
         })) as unknown as Duplex;
         onAbort(signal, () => socket.destroy());
+        const own = streamsOf(socket, Config.Tty, toError);
         return {
-          ...streamsOf(socket, Config.Tty, toError),
-          output: outputOf(socket, Config.Tty, { signal, toError }),
+          ...own,
+          ...(Config.StdinOnce
+            ? { output: outputOf(socket, Config.Tty, { signal, toError }) }
+            : lastWords(clock, outputOf(socket, Config.Tty, { signal, toError }), own.endInput)),
           resize: async (columns, rows) => {
             if (Config.Tty) await container.resize({ w: columns, h: rows });
           },
@@ -72,39 +104,87 @@ export function dockerStreams(
       }
     },
 
+    // What runs is read and written by the kernel's names for it: the engine would hold all else back that is asked of the container,
+    // its end too, until the last byte has gone.
     async readFiles(id, path, signal) {
+      const root = await rootOf(docker, id, toError);
+      if (root === undefined) return archives.read(id, path, signal);
       try {
-        const container = docker.getContainer(id);
-        let answer = await archive(container, path, signal);
-        const { linkTarget } = statOf(answer);
-        if (linkTarget !== '') {
-          answer.destroy();
-          answer = await archive(container, linkTarget, signal);
-        }
-        const stat = statOf(answer);
-        onAbort(signal, () => answer.destroy());
-        return {
-          name: stat.name,
-          sizeBytes: stat.size,
-          isFolder: isFolder(stat.mode),
-          tar: readable(answer, { signal, toError }),
-        };
-      } catch (error) {
-        throw fileError(error, path, toError);
+        return await readPlace(await root.find(path), path, signal);
+      } finally {
+        await root.close();
       }
     },
 
     async writeFiles(id, folder, tar, signal) {
-      const source = Readable.from(tar, { objectMode: false });
+      const root = await rootOf(docker, id, toError);
+      if (root === undefined) return archives.write(id, folder, tar, signal);
       try {
-        // What fails in the source (the other end has gone) must fail the request: half a tar is no tar.
-        const failed = new Promise<never>((_, reject) => source.once('error', reject));
-        await Promise.race([docker.getContainer(id).putArchive(source, { path: folder, abortSignal: signal }), failed]);
-      } catch (error) {
-        throw fileError(error, folder, toError);
+        await writeFiles(root, folder, tar, signal);
       } finally {
-        source.destroy();
+        await root.close();
       }
+    },
+  };
+}
+
+/** Undefined where the container does not run, or its root cannot be reached from here. NotFound. */
+async function rootOf(docker: Docker, id: string, toError: ToError): Promise<ContainerRoot | undefined> {
+  try {
+    const container = docker.getContainer(id);
+    const { State } = await container.inspect();
+    if (!State.Running || State.Pid <= 0) return undefined;
+    const root = await openRoot(State.Pid);
+    if (root === undefined) return undefined;
+    const { State: now } = await container.inspect();
+    if (now.Running && now.Pid === State.Pid) return root; // else it may be the root of whoever has its number now
+    await root.close();
+    return undefined;
+  } catch (error) {
+    throw statusOf(error) === 404
+      ? new RuntimeError('NotFound', 'the container is gone', { cause: error })
+      : toError(error, 'files');
+  }
+}
+
+/** What is printed in answer to the last of the input may take so long to begin, and to go on. */
+const answerMs = 1_000;
+
+/**
+ * Where a container goes on reading from others (no `stdinOnce`), the engine takes the output away together with the input, however much of the
+ * answer is still to come: the input is ended once nothing has been printed for a while.
+ */
+function lastWords(
+  clock: Clock,
+  output: AsyncIterable<OutputPiece>,
+  endInput: () => void,
+): Pick<RuntimeProcess, 'output' | 'endInput'> {
+  let quietSinceMs = clock.monotonic();
+  let isHeld = false;
+  let cancel: (() => void) | undefined;
+  const endWhenQuiet = (): void => {
+    const leftMs = isHeld ? answerMs : quietSinceMs + answerMs - clock.monotonic();
+    if (leftMs <= 0) endInput();
+    else cancel = clock.after(leftMs, endWhenQuiet);
+  };
+  async function* heard(): AsyncGenerator<OutputPiece> {
+    try {
+      for await (const piece of output) {
+        isHeld = true; // by whoever reads it
+        yield piece;
+        isHeld = false;
+        quietSinceMs = clock.monotonic();
+      }
+    } finally {
+      cancel?.();
+    }
+  }
+  return {
+    output: heard(),
+    endInput() {
+      if (cancel !== undefined) return;
+      quietSinceMs = clock.monotonic();
+      endWhenQuiet();
     },
   };
 }
@@ -190,6 +270,13 @@ async function exitOfExec(made: Docker.Exec, clock: Clock, signal: AbortSignal):
   }
 }
 
+/** Whether a process was started by one of ours that is not this one. */
+async function isLeft(pid: number): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+  const run = environment.split('\0').find((one) => one.startsWith(`${mark}=`));
+  return run !== undefined && run !== `${mark}=${ownRun}`;
+}
+
 /** The engine has no verb for ending what it runs inside; the kernel has. */
 async function endExec(made: Docker.Exec, tty: boolean, clock: Clock): Promise<void> {
   try {
@@ -202,50 +289,6 @@ async function endExec(made: Docker.Exec, tty: boolean, clock: Clock): Promise<v
   } catch {
     // it has ended, or the engine is away: there is nothing more to do about it
   }
-}
-
-interface PathStat {
-  readonly name: string;
-  readonly size: number;
-  readonly mode: number;
-  readonly linkTarget: string;
-}
-
-const archive = async (container: Docker.Container, path: string, signal: AbortSignal): Promise<IncomingMessage> =>
-  (await container.getArchive({ path, abortSignal: signal })) as unknown as IncomingMessage;
-
-function statOf(answer: IncomingMessage): PathStat {
-  const text = String(answer.headers['x-docker-container-path-stat'] ?? '');
-  return JSON.parse(Buffer.from(text, 'base64').toString('utf8')) as PathStat;
-}
-
-/** The engine writes modes as Go does: the highest bit marks folders. */
-const isFolder = (mode: number): boolean => mode >>> 31 === 1;
-
-async function* readable(
-  source: Readable,
-  { signal, toError }: { readonly signal: AbortSignal; readonly toError: ToError },
-): AsyncIterable<Uint8Array> {
-  try {
-    yield* source as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    if (!signal.aborted) throw toError(error, 'files');
-  } finally {
-    source.destroy();
-  }
-}
-
-function fileError(error: unknown, path: string, toError: ToError): RuntimeError {
-  const text = textOf(error);
-  if (/no such container/i.test(text)) return new RuntimeError('NotFound', 'the container is gone', { cause: error });
-  if (/could not find the file|no such file or directory|not a directory/i.test(text)) {
-    const what = /not a directory/i.test(text) ? 'is not a folder' : 'there is no such file or folder';
-    return new RuntimeError('NoSuchFile', `${path}: ${what}`, { cause: error });
-  }
-  if (/read-?only/i.test(text)) return new RuntimeError('ReadOnly', `${path}: it can only be read`, { cause: error });
-  if (/tar|unexpected EOF|archive/i.test(text) && statusOf(error) !== undefined)
-    return new RuntimeError('BadTar', `${path}: what came could not be unpacked: ${text}`, { cause: error });
-  return toError(error, path);
 }
 
 function onAbort(signal: AbortSignal, run: () => void): void {

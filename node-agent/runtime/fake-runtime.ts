@@ -41,7 +41,7 @@ export interface FakeRuntime extends ContainerRuntime {
 }
 
 export type FakeScript =
-  | { readonly exitCode: number; readonly afterMs: number }
+  | { readonly exitCode: number; readonly afterMs: number; readonly oom?: boolean }
   /** The engine refuses to start it. */
   | { readonly error: string };
 
@@ -151,7 +151,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
     async start(id) {
       called('start');
       const entry = entryOf(id);
-      if (entry.container.state === 'running') return entry.container;
+      if (entry.container.state !== 'created') return entry.container;
       const script = runtime.onStart?.(entry.spec);
       if (script !== undefined && 'error' in script) {
         entry.container = { ...entry.container, error: script.error, exitCode: 127 };
@@ -162,7 +162,7 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
       tell('start', entry);
       if (script !== undefined) {
         clock.after(script.afterMs, () => {
-          end(entry, script.exitCode);
+          end(entry, script.exitCode, script.oom);
         });
       }
       return entry.container;
@@ -251,11 +251,12 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
       called('logs');
       const entry = entryOf(id);
       let at = wish.tailLines === undefined ? 0 : Math.max(0, entry.lines.length - wish.tailLines);
+      if (wish.since !== undefined) at = Math.max(at, Math.round(Number(wish.since) * 1e9) - 1);
       for (;;) {
         if (at < entry.lines.length) {
           const text = entry.lines
             .slice(at)
-            .map((line) => `${line}\n`)
+            .map((line, index) => `${wish.timestamps === true ? fakeTime(at + index) : ''}${line}\n`)
             .join('');
           at = entry.lines.length;
           yield Buffer.from(text);
@@ -331,3 +332,6 @@ export function newFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime {
 
 const imageIdOf = (image: string): string =>
   `sha256:${Buffer.from(image).toString('hex').padEnd(64, '0').slice(0, 64)}`;
+
+/** The n-th line was written in the n-th nanosecond. */
+const fakeTime = (at: number): string => `1970-01-01T00:00:00.${String(at + 1).padStart(9, '0')}Z `;

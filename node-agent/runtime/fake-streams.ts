@@ -48,6 +48,8 @@ export function fakeStreams(context: FakeStreamsContext): RuntimeStreams {
       return { ...processOn(queue, false), exitCode };
     },
 
+    endLeftProcesses: async () => 0,
+
     async readFiles(id, path, _signal) {
       context.find('readFiles', id);
       const all = [...(files.get(id) ?? new Map<string, Buffer>())];

@@ -12,7 +12,7 @@ export interface ContainerRuntime extends RuntimeStreams {
   inspect(id: string): Promise<RuntimeContainer | undefined>;
   /** Creates without starting; the name is unique, and an existing container of that name is returned as it is. */
   create(spec: ContainerSpec): Promise<string>;
-  /** Resolves to what it is then; undefined where it is gone already. */
+  /** Resolves to what it is then; undefined where it is gone already. One that `create` came upon, and that has ended, is not run again. */
   start(id: string): Promise<RuntimeContainer | undefined>;
   /** Gives it another name, at once and for all who look; again with the same name does nothing. `NameTaken`, `NotFound`. */
   rename(id: string, name: string): Promise<void>;
@@ -85,6 +85,8 @@ export interface ContainerSpec {
   readonly hostIpc?: boolean;
   /** Sees the processes of the whole pod (needs `sandboxId`). */
   readonly sharedPid?: boolean;
+  /** Sees the processes of this container, which runs; neither `hostPid` nor `sharedPid`. Ends with it. */
+  readonly pidOf?: string;
   readonly mounts: readonly ContainerMount[];
   /** CPU shares and CFS quota from millicores; memory limit in bytes. */
   readonly cpuShares?: number;
@@ -211,6 +213,7 @@ export class RuntimeError extends Error {
     | 'NotRunning'
     | 'NoSuchFile'
     | 'ReadOnly'
+    | 'NoSpace'
     | 'BadTar'
     | 'NameTaken'
     | 'InUse';

@@ -6,6 +6,12 @@ export interface RuntimeStreams {
    */
   startProcess(id: string, wish: ProcessWish, signal: AbortSignal): Promise<RuntimeProcess>;
 
+  /**
+   * Ends the commands that `startProcess` of an earlier process of ours has left in a container, of which nobody hears any more. Resolves to how
+   * many there were; what others have started inside is not touched.
+   */
+  endLeftProcesses(id: string): Promise<number>;
+
   /** The input and output of the container's own first process from now on. NotFound, NotRunning. Aborting lets go; the container runs on. */
   attach(id: string, wish: { readonly stdin: boolean }, signal: AbortSignal): Promise<RuntimeProcess>;
 
@@ -35,7 +41,7 @@ export interface RuntimeProcess {
   readonly output: AsyncIterable<OutputPiece>;
   /** Gives it input; resolves when it takes more. What has ended takes everything and forgets it. */
   write(data: Uint8Array): Promise<void>;
-  /** No more input comes. */
+  /** No more input comes. A container that goes on reading from others is let go of, once it has printed nothing for a second. */
   endInput(): void;
   /** Tells its terminal the size; does nothing without one. */
   resize(columns: number, rows: number): Promise<void>;

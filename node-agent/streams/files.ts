@@ -9,34 +9,48 @@ import { anyContainer, type StreamPod } from './target.ts';
 interface Parts {
   readonly runtime: Pick<ContainerRuntime, 'readFiles' | 'writeFiles'>;
   readonly signal: AbortSignal;
+  readonly idleMs: number;
 }
 
-/** Files out of a container, running or not, by the engine: nothing is needed inside. */
+/** Files out of a container, running or not: nothing is needed inside. */
 export async function openReadFiles(
   pod: StreamPod,
   request: ReadFilesRequest,
-  { runtime, signal }: Parts,
+  { runtime, signal, idleMs }: Parts,
 ): Promise<Opened> {
   const found = await runtime.readFiles(anyContainer(pod, request).is.id, absolute(request.path), signal);
   const { name, sizeBytes, isFolder } = found;
   return {
+    idleMs,
     async run(stream) {
-      await stream.send('about', Buffer.from(JSON.stringify({ name, sizeBytes, isFolder } satisfies FileAbout)));
-      for await (const part of found.tar) await stream.send('data', part);
+      const about = Buffer.from(JSON.stringify({ name, sizeBytes, isFolder } satisfies FileAbout));
+      // From the first word on: what is not read to its end is let go.
+      for await (const part of after(stream.send('about', about), found.tar)) await stream.send('data', part);
       return {};
     },
   };
+}
+
+async function* after(first: Promise<void>, parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const iterator = parts[Symbol.asyncIterator]();
+  try {
+    await first;
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
+  } finally {
+    await iterator.return?.();
+  }
 }
 
 /** Files into a container, running or not. */
 export async function openWriteFiles(
   pod: StreamPod,
   request: WriteFilesRequest,
-  { runtime, signal }: Parts,
+  { runtime, signal, idleMs }: Parts,
 ): Promise<Opened> {
   const { is } = anyContainer(pod, request);
   const folder = absolute(request.path);
   return {
+    idleMs,
     async run(stream) {
       await runtime.writeFiles(is.id, folder, dataOf(stream), signal);
       return {};

@@ -5,27 +5,85 @@ import type { Clock } from '../../lib/base/clock.ts';
 import { ApiError } from '../../lib/base/errors.ts';
 import type { PodContainer } from '../labels.ts';
 import type { ContainerRuntime, LogOptions } from '../runtime/runtime.ts';
-import { livesOf, waitingFor, type StreamPod } from './target.ts';
+import { LogEntries, parsePosition, positionText, type LogPosition } from './log-entries.ts';
+import { livesOf, notStarted, type StreamPod } from './target.ts';
+
+interface Parts {
+  readonly runtime: Pick<ContainerRuntime, 'logs'>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
 
 /** The output of a container, as far as the engine keeps it. */
-export function openLogs(
-  pod: StreamPod,
-  request: LogsRequest,
-  parts: { readonly runtime: Pick<ContainerRuntime, 'logs'>; readonly clock: Clock; readonly signal: AbortSignal },
-): Opened {
-  const container = lifeOf(pod, request);
+export function openLogs(pod: StreamPod, request: LogsRequest, parts: Parts): Opened {
   const options = logOptions(request, parts.clock.now());
+  const at = request.after === undefined ? undefined : positionIn(request);
+  const later = at === undefined ? [] : livesFrom(pod, request, at);
+  const lives = later.length > 0 ? later : [lifeOf(pod, request)];
+  const newest = lives.at(-1);
+  // Who follows may be cut off, and wants to go on.
+  const hasPositions = request.follow === true || at !== undefined;
   return {
     async run(stream) {
       let left = request.limitBytes ?? Infinity;
-      for await (const chunk of parts.runtime.logs(container.is.id, options, parts.signal)) {
-        if (left > 0) await stream.send('stdout', chunk.subarray(0, Math.min(chunk.length, left)));
-        left -= chunk.length;
-        if (left <= 0) break;
+      for (const life of lives) {
+        const from = at?.attempt === life.attempt ? at : undefined;
+        const wish = { ...options, follow: request.follow === true && life === newest };
+        const pieces = hasPositions ? placed(life, wish, from, parts) : plain(life, wish, parts);
+        for await (const { data, position } of pieces) {
+          if (data.length > 0) await stream.send('stdout', data.subarray(0, Math.min(data.length, left)));
+          left -= data.length;
+          if (left <= 0) return {};
+          if (position !== undefined) await stream.send('position', Buffer.from(positionText(position)));
+        }
       }
       return {};
     },
   };
+}
+
+interface LogPiece {
+  readonly data: Uint8Array;
+  readonly position?: LogPosition;
+}
+
+async function* plain(life: PodContainer, wish: LogOptions, { runtime, signal }: Parts): AsyncIterable<LogPiece> {
+  for await (const data of runtime.logs(life.is.id, wish, signal)) yield { data };
+}
+
+/** With positions: the engine is asked for times for that. `from` is of this life. */
+async function* placed(
+  life: PodContainer,
+  wish: LogOptions,
+  from: LogPosition | undefined,
+  { runtime, signal }: Parts,
+): AsyncIterable<LogPiece> {
+  const entries = new LogEntries(life.attempt, wish.timestamps === true, from);
+  yield { data: nothing, position: entries.position }; // also where nothing is written for long
+  const since = from === undefined || from.time === '' ? {} : { since: engineTime(from.time) };
+  for await (const chunk of runtime.logs(life.is.id, { ...wish, ...since, timestamps: true }, signal))
+    yield { data: entries.push(chunk), position: entries.position };
+}
+
+const nothing = new Uint8Array();
+
+/** BadRequest. */
+function positionIn({ after = '', previous, tailLines, sinceSeconds, sinceTime }: LogsRequest): LogPosition {
+  if (previous === true || tailLines !== undefined || sinceSeconds !== undefined || sinceTime !== undefined)
+    throw new ApiError(
+      'BadRequest',
+      'after says where to begin: leave out previous, tailLines, sinceSeconds and sinceTime',
+    );
+  const position = parsePosition(after);
+  if (position !== undefined) return position;
+  throw new ApiError('BadRequest', `after ${JSON.stringify(after)} is not a position that was told before`);
+}
+
+/** The life of a position and those after it, as far as they are kept; the oldest first. */
+function livesFrom(pod: StreamPod, request: LogsRequest, { attempt }: LogPosition): readonly PodContainer[] {
+  return livesOf(pod, request)
+    .filter((life) => life.attempt >= attempt)
+    .toReversed();
 }
 
 /** What to ask of the engine. BadRequest for a wish that contradicts itself or is out of range. */
@@ -71,10 +129,7 @@ function lifeOf(pod: StreamPod, request: LogsRequest): PodContainer {
   const lives = livesOf(pod, request);
   if (request.previous !== true) {
     if (lives[0] !== undefined) return lives[0];
-    throw new ApiError(
-      'BadRequest',
-      `container "${name}" of pod "${pod.key}" has not started yet${waitingFor(pod, name)}`,
-    );
+    throw notStarted(pod, name);
   }
   // While it waits to be started again, the life that ended last is the one before the next.
   const { containerStatuses = [], initContainerStatuses = [] } = pod.pod.status;

@@ -2,7 +2,7 @@ import type { Duplex } from '../../lib/bus/streams/duplex.ts';
 import type { Opened } from '../../lib/bus/streams/serve.ts';
 import type { TerminalSize } from '../../lib/api/streams.ts';
 import type { AttachRequest, ExecRequest } from '../../lib/bus/streams/requests.ts';
-import { containerNameIn } from '../../lib/api/container-choice.ts';
+import { allContainers, containerNameIn } from '../../lib/api/container-choice.ts';
 import { ApiError, messageOf } from '../../lib/base/errors.ts';
 import type { ContainerRuntime } from '../runtime/runtime.ts';
 import type { RuntimeProcess } from '../runtime/streams.ts';
@@ -35,7 +35,7 @@ export async function openAttach(
   const { is } = runningContainer(pod, request);
   const name = containerNameIn(pod.pod, request.container);
   const { stdin = false } = request;
-  if (stdin && pod.pod.spec.containers.some((container) => container.name === name && container.stdin !== true)) {
+  if (stdin && allContainers(pod.pod.spec).some((container) => container.name === name && container.stdin !== true)) {
     throw new ApiError(
       'BadRequest',
       `container "${name}" of pod "${pod.key}" reads no input: its stdin is not set to true; attach without input`,

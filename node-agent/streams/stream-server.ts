@@ -93,6 +93,7 @@ const reasons: Readonly<Partial<Record<RuntimeError['code'], Reason>>> = {
   NoSuchFile: 'NotFound',
   NotRunning: 'BadRequest',
   ReadOnly: 'BadRequest',
+  NoSpace: 'BadRequest',
   BadTar: 'BadRequest',
   Unavailable: 'ServiceUnavailable',
 };

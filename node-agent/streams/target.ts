@@ -1,4 +1,4 @@
-import { containerNameIn } from '../../lib/api/container-choice.ts';
+import { containerNameIn, containerStatusIn } from '../../lib/api/container-choice.ts';
 import type { StreamTarget } from '../../lib/bus/streams/requests.ts';
 import { ApiError } from '../../lib/base/errors.ts';
 import type { PodContainer } from '../labels.ts';
@@ -31,27 +31,33 @@ export function runningContainer(found: StreamPod, target: StreamTarget): PodCon
   const name = containerNameIn(found.pod, target.container);
   const [newest] = livesOf(found, target);
   if (newest?.is.state === 'running') return newest;
-  const what = `container "${name}" of pod "${found.key}"`;
-  if (newest === undefined) throw new ApiError('BadRequest', `${what} has not started yet${waitingFor(found, name)}`);
-  throw new ApiError('BadRequest', `${what} does not run: it ended with exit code ${newest.is.exitCode ?? -1}`);
+  if (newest === undefined) throw notStarted(found, name);
+  throw new ApiError(
+    'BadRequest',
+    `container "${name}" of pod "${found.key}" does not run: it ended with exit code ${newest.is.exitCode ?? -1}`,
+  );
 }
 
 /** The container, running or not, as it was last. BadRequest where it never was. */
 export function anyContainer(found: StreamPod, target: StreamTarget): PodContainer {
   const [newest] = livesOf(found, target);
   if (newest !== undefined) return newest;
-  const name = containerNameIn(found.pod, target.container);
-  throw new ApiError(
-    'BadRequest',
-    `container "${name}" of pod "${found.key}" has not started yet${waitingFor(found, name)}`,
-  );
+  throw notStarted(found, containerNameIn(found.pod, target.container));
 }
 
-/** Why a container has not started, in brackets; empty where nothing is known of it. */
-export function waitingFor({ pod }: Pick<StreamPod, 'pod'>, container: string): string {
-  const { containerStatuses = [], initContainerStatuses = [] } = pod.status;
-  const waiting = [...containerStatuses, ...initContainerStatuses].find(({ name }) => name === container)?.state
-    ?.waiting;
-  const words = [waiting?.reason, waiting?.message].filter((part) => part !== undefined && part !== '').join(': ');
-  return words === '' ? '' : ` (${words})`;
+/** That no life of a container is there: it waits, it never could be started, or it was cleared away. Why stands in brackets. */
+export function notStarted({ key, pod }: StreamPod, container: string): ApiError {
+  const { waiting, terminated } = containerStatusIn(pod, container)?.state ?? {};
+  const { reason = '', message = '' } = terminated ?? waiting ?? {};
+  const words = [reason, message].filter((part) => part !== '').join(': ');
+  const what =
+    terminated === undefined
+      ? 'has not started yet'
+      : terminated.startedAt === undefined
+        ? 'could not be started'
+        : 'has ended, and its last run was cleared away';
+  return new ApiError(
+    'BadRequest',
+    `container "${container}" of pod "${key}" ${what}${words === '' ? '' : ` (${words})`}`,
+  );
 }

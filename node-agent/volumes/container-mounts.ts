@@ -11,6 +11,8 @@ import { openBeneath } from './sub-path.ts';
 export interface ContainerPlace {
   /** The pod's folder. */
   readonly folder: string;
+  /** Its folder in memory. */
+  readonly inMemory: string;
   /** The container's variables, as `NAME=value`: `subPathExpr` speaks of them. */
   readonly environment: readonly string[];
   readonly made: (volume: string) => Promise<PreparedVolume | undefined>;
@@ -37,7 +39,7 @@ async function containerMount(wish: VolumeMount, target: string, place: Containe
   const subPath = subPathOf(wish, place.environment);
   const propagation = propagations[wish.mountPropagation ?? 'None'];
   const source = subPath === '' ? made.path : await mountSubPath(made, subPath, target);
-  if (propagation !== undefined) await share(source, place.folder);
+  if (propagation !== undefined) await share(source, place);
   return {
     source,
     target: wish.mountPath,
@@ -86,9 +88,9 @@ async function mountSubPath(made: PreparedVolume, subPath: string, target: strin
   return target;
 }
 
-/** Mounts spread only from a shared mount. In the pod's own folder we see to it; the machine's tree is its operator's. */
-async function share(source: string, folder: string): Promise<void> {
-  if (isWithin(source, folder)) return shareMount(source);
+/** Mounts spread only from a shared mount. In the pod's own folders we see to it; the machine's tree is its operator's. */
+async function share(source: string, { folder, inMemory }: ContainerPlace): Promise<void> {
+  if (isWithin(source, folder) || isWithin(source, inMemory)) return shareMount(source);
   const mounts = mountTable().filter(({ path }) => isWithin(source, path));
   const holder = mounts.toSorted((a, b) => b.path.length - a.path.length)[0];
   if (holder === undefined || holder.shared) return;

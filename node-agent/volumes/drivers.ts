@@ -1,9 +1,10 @@
-import { apiFileDrivers } from './api-files.ts';
+import { newApiFileDrivers } from './api-files.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import type { Disks } from '../disks/disks.ts';
 import { newClaimDriver } from './claim.ts';
 import type { VolumeDriver } from './driver.ts';
 import { emptyDirDriver } from './empty-dir.ts';
+import type { MemoryFiles } from './memory-files.ts';
 import { newNfsDriver } from './nfs.ts';
 import { newHostPathDriver, type HostPathRule } from './host-path.ts';
 
@@ -12,13 +13,14 @@ export interface DriverOptions {
   readonly hostPaths: readonly HostPathRule[];
   readonly nodeName: string;
   readonly disks: Disks;
+  readonly memory: MemoryFiles;
   /** All pods of this node. */
   readonly podsHere: () => readonly Pod[];
 }
 
 /** What this node can do, by kind of volume. Another kind is another driver in this list. */
-export function newVolumeDrivers({ hostPaths, ...place }: DriverOptions): ReadonlyMap<string, VolumeDriver> {
-  const list = [emptyDirDriver, newHostPathDriver(hostPaths), ...apiFileDrivers, newNfsDriver()];
+export function newVolumeDrivers({ hostPaths, memory, ...place }: DriverOptions): ReadonlyMap<string, VolumeDriver> {
+  const list = [emptyDirDriver, newHostPathDriver(hostPaths), ...newApiFileDrivers(memory), newNfsDriver()];
   const drivers = new Map(list.map((driver): [string, VolumeDriver] => [driver.kind, driver]));
   const claims = newClaimDriver({ ...place, drivers });
   return new Map([...drivers, [claims.kind, claims]]);

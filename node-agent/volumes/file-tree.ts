@@ -64,7 +64,10 @@ export async function writeTree(
   const differs = current === undefined || !(await shows(fs, join(folder, current), wanted, group));
   if (differs) {
     const fresh = await fs.mkdtemp(join(folder, revisionPrefix));
-    await fill(fs, fresh, wanted, group);
+    await fill(fs, fresh, wanted, group).catch(async (error: unknown) => {
+      await fs.rm(fresh, { recursive: true, force: true }).catch(() => undefined); // what was full must not stay full
+      throw error;
+    });
     const aside = join(folder, `${currentLink}-next`);
     await fs.rm(aside, { force: true });
     current = fresh.slice(folder.length + 1);

@@ -1,8 +1,9 @@
+import { referenceId, type ConfigReference } from '../../lib/api/config-change.ts';
 import { makeKey } from '../../lib/api/keys.ts';
 import type { ConfigMap, Pod, Secret } from '../../lib/api/objects.ts';
 import type { Following, ObjectFollower } from '../../lib/view/follow.ts';
 import type { ConfigReader } from './driver.ts';
-import { configReferences, type ConfigReference } from './projection.ts';
+import { volumeReferences } from './projection.ts';
 
 const readTimeoutMs = 5_000;
 
@@ -25,7 +26,7 @@ export class FollowedConfig {
   follow(pod: Pod): void {
     const { uid } = pod.metadata;
     if (this.#byPod.has(uid)) return;
-    const references = configReferences(pod);
+    const references = volumeReferences(pod.spec.volumes);
     if (references.length === 0) return;
     const followed = references.map((reference) => {
       const key = makeKey(pod.metadata.namespace, reference.name);
@@ -35,7 +36,7 @@ export class FollowedConfig {
           if (one.readers === 0) this.#onChange(uid); // who reads now reads this
         }),
       };
-      return [idOf(reference), one] as const;
+      return [referenceId(reference), one] as const;
     });
     this.#byPod.set(uid, new Map(followed));
   }
@@ -57,7 +58,7 @@ export class FollowedConfig {
   /** `otherwise`, where what the pod's volumes name is read from what is followed. */
   reader(pod: Pod, otherwise: ConfigReader): ConfigReader {
     const read = <T extends ConfigMap | Secret>(reference: ConfigReference): Promise<T | undefined> | undefined => {
-      const one = this.#byPod.get(pod.metadata.uid)?.get(idOf(reference));
+      const one = this.#byPod.get(pod.metadata.uid)?.get(referenceId(reference));
       return one === undefined ? undefined : (readOne(one) as Promise<T | undefined>);
     };
     return {
@@ -88,5 +89,3 @@ async function readOne(one: Followed): Promise<ConfigMap | Secret | undefined> {
     one.readers--;
   }
 }
-
-const idOf = ({ resource, name }: ConfigReference): string => `${resource}/${name}`;

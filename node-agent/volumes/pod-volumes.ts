@@ -54,16 +54,16 @@ export class PodVolumes {
     return found.every(Boolean);
   }
 
-  /** Makes current what is filled from the API. Rejects as the drivers do, after all have been tried. */
-  async update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<boolean> {
+  /** Makes current what is filled from the API; resolves to the names of those that differed. Rejects as the drivers do, after all have been tried. */
+  async update(pod: Pod, config: ConfigReader, signal: AbortSignal): Promise<readonly string[]> {
     const outcomes = await Promise.allSettled(
-      this.#wanted(pod).map(
-        async (wanted) =>
-          (await this.#drivers.get(kindOf(wanted.volume))?.update?.({ ...wanted, config, signal })) === true,
-      ),
+      this.#wanted(pod).map(async (wanted) => {
+        const differed = await this.#drivers.get(kindOf(wanted.volume))?.update?.({ ...wanted, config, signal });
+        return differed === true ? [wanted.name] : [];
+      }),
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-    return outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value);
+    return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
   }
 
   /** What containers mount for a volume; undefined where the pod has none of that name. Rejects with VolumeLost when it is not there (any more). */

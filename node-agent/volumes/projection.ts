@@ -1,3 +1,4 @@
+import { configReferences, type ConfigReference } from '../../lib/api/config-change.ts';
 import type { FileSource, Pod, Volume } from '../../lib/api/objects.ts';
 import { ConfigMissing, fieldOf } from '../environment.ts';
 import { quantityIn } from '../resource-amount.ts';
@@ -69,24 +70,9 @@ async function tokenFile(
   return { path: source.path, data: Buffer.from(token), mode };
 }
 
-/** An object that a volume is filled from, in the pod's own namespace. */
-export interface ConfigReference {
-  readonly resource: 'configmaps' | 'secrets';
-  readonly name: string;
-}
-
-/** What a pod's volumes are filled from, each once. */
-export function configReferences({ spec }: Pod): readonly ConfigReference[] {
-  const found = new Map<string, ConfigReference>();
-  for (const volume of spec.volumes ?? []) {
-    for (const { configMap, secret } of sourcesOf(volume).sources) {
-      const name = configMap?.name ?? secret?.name ?? '';
-      const resource = configMap === undefined ? 'secrets' : 'configmaps';
-      if (name !== '') found.set(`${resource}/${name}`, { resource, name });
-    }
-  }
-  return [...found.values()];
-}
+/** What a pod's volumes, or these of them, are filled from, each once. */
+export const volumeReferences = (volumes: readonly Volume[] = []): readonly ConfigReference[] =>
+  configReferences({ containers: [], volumes });
 
 /** What token a volume asks for. */
 export interface TokenWish {

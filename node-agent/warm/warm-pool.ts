@@ -163,7 +163,11 @@ export class WarmPool {
     const labels = { [label.kind]: 'warm', [label.warm]: owner, [label.ip]: ip };
     const id = await runtime.create({ ...warmSpec(image), name: warmName(owner), labels });
     const is = await runtime.start(id);
-    if (is?.state !== 'running') throw new Error('the infra container ended at once');
+    if (is?.state !== 'running') {
+      this.#making = undefined; // the next one has a name of its own
+      if (is !== undefined) await this.#remove(is, owner);
+      throw new Error('the infra container ended at once');
+    }
     await this.#attach({ owner, ip, is }, adopted);
     this.#making = undefined;
     this.#ready.push({ owner, ip, is });

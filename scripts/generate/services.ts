@@ -14,6 +14,9 @@ export function servicesProto(): string {
   );
 }
 
+/** Those with a number of replicas that can be set by itself. */
+const scaled: ReadonlySet<string> = new Set(['ReplicationController', 'ReplicaSet', 'Deployment']);
+
 const preamble = `// A service for each kind, with the same verbs everywhere; what they share is in verbs.proto.
 // Written by \`npm run gen\` from lib/api/kinds.ts.
 syntax = "proto3";
@@ -21,8 +24,25 @@ syntax = "proto3";
 package troupe.v1;
 
 ${[
-  ...['account', 'config', 'event', 'lease', 'meta', 'namespace', 'node', 'objects', 'pod', 'service'],
-  ...['storage', 'streams', 'verbs', 'workload'],
+  ...[
+    'account',
+    'autoscaling',
+    'batch',
+    'config',
+    'daemon',
+    'deployment',
+    'discovery',
+    'disruption',
+    'event',
+    'extension',
+    'lease',
+    'meta',
+    'namespace',
+    'node',
+    'objects',
+    'pod',
+  ],
+  ...['quota', 'rbac', 'scheduling', 'service', 'storage', 'streams', 'verbs', 'workload'],
 ]
   .map((file) => `import "troupe/v1/${file}.proto";`)
   .join('\n')}
@@ -73,6 +93,18 @@ function service(info: KindInfo): string {
         'BindManyRequest',
         'PodBatchReply',
       ],
+      [
+        'Deletes a pod if its disruption budget grants it now. RESOURCE_EXHAUSTED when it does not.',
+        'Evict',
+        'EvictRequest',
+        'Pod',
+      ],
+      [
+        'Adds ephemeral containers: the list of them replaces that of the pod, and can only grow.',
+        'UpdateEphemeralContainers',
+        'PodWriteRequest',
+        'Pod',
+      ],
       ['What a container has written.', 'Logs', 'LogsRequest', 'stream LogsReply'],
       ['Runs a command in a container.', 'Exec', 'stream ExecRequest', 'stream ExecReply'],
       ["Input and output of a container's first process.", 'Attach', 'stream AttachRequest', 'stream ExecReply'],
@@ -86,7 +118,7 @@ function service(info: KindInfo): string {
       ],
     );
   }
-  if (kind === 'ReplicationController') {
+  if (scaled.has(kind)) {
     rpcs.push(
       ['The number of replicas alone.', 'GetScale', 'NamedRequest', 'Scale'],
       ['Sets the number of replicas.', 'UpdateScale', 'ScaleWriteRequest', 'Scale'],

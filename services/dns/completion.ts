@@ -13,6 +13,8 @@ export function meantBy(name: string, domain: string, zone: Zone): string | unde
   const namespace = labels.pop();
   const service = labels.at(-1);
   if (namespace === undefined || service === undefined || labels.length < 2) return undefined;
+  // `api.github.com.svc.cluster.local` is the second step of the path, and `com` no namespace: it was walked with the first.
+  if (!zone.hasNamespace(namespace)) return undefined;
   if (labels.some((label) => label === '' || label.startsWith('_'))) return undefined;
   // A host of a service that has no such host now: not there, and nobody else's business.
   if (exists(zone, `${service}.${namespace}${tree}`)) return undefined;

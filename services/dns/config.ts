@@ -1,7 +1,8 @@
+import { hostname } from 'node:os';
 import { parseIp } from '../../lib/api/net.ts';
 import { listOf, type ConfigTable } from '../../lib/base/config.ts';
 import { controllerOptions } from '../../lib/controller/service.ts';
-import { parseUpstream, type Upstream } from './upstreams.ts';
+import { parseDomain, parseStubDomains, parseUpstream, type StubDomain, type Upstream } from './upstreams.ts';
 
 const { apiserver, nats, cluster } = controllerOptions;
 
@@ -22,18 +23,16 @@ function addressesOf(text: string): readonly string[] {
   return addresses;
 }
 
-function domainOf(text: string): string {
-  const domain = text.toLowerCase().replace(/\.$/, '');
-  if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(domain)) {
-    throw new Error('must be a domain such as cluster.local');
-  }
-  return domain;
-}
-
 export const dnsOptions = {
   apiserver,
   nats,
   cluster,
+  nodeName: {
+    flag: '--node-name',
+    env: 'TROUPE_NODE_NAME',
+    default: hostname().toLowerCase(),
+    help: 'Name of the node where it runs: where it says so when its names were not as they should be',
+  },
   listen: {
     flag: '--listen',
     env: 'TROUPE_DNS_LISTEN',
@@ -58,7 +57,7 @@ export const dnsOptions = {
     env: 'TROUPE_CLUSTER_DOMAIN',
     default: 'cluster.local',
     help: 'The domain under which the names of the cluster are',
-    parse: domainOf,
+    parse: parseDomain,
   },
   upstream: {
     flag: '--upstream',
@@ -67,6 +66,14 @@ export const dnsOptions = {
     unit: 'address,…',
     help: 'Servers for all other names; without it those of /etc/resolv.conf, followed as it changes; empty: none',
     parse: (text: string): readonly Upstream[] | undefined => listOf(text).map(parseUpstream),
+  },
+  stubDomains: {
+    flag: '--stub-domain',
+    env: 'TROUPE_DNS_STUB_DOMAIN',
+    default: [] as readonly StubDomain[],
+    unit: 'domain=address,…;…',
+    help: 'Servers of their own for some domains and all below them, such as corp.internal=10.0.0.53,10.0.0.54;lab=10.1.0.53',
+    parse: (text: string): readonly StubDomain[] => parseStubDomains(text),
   },
   ttl: {
     flag: '--ttl',
@@ -80,6 +87,13 @@ export const dnsOptions = {
     env: 'TROUPE_DNS_COMPLETE_SEARCH',
     default: true,
     help: "Walk a pod's search path for it: one question upstream for an outside name instead of one for each entry of the path",
+  },
+  checkMs: {
+    flag: '--check-ms',
+    env: 'TROUPE_DNS_CHECK_MS',
+    default: 30_000,
+    unit: 'ms',
+    help: 'About how often what is answered is compared with what should be',
   },
   cleanup: {
     flag: '--cleanup',

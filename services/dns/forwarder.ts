@@ -5,9 +5,10 @@ import type { Log } from '../../lib/base/log.ts';
 import { exchange } from './exchange.ts';
 import { formatUpstream, type Upstream } from './upstreams.ts';
 import { rcodes, typeNumbers } from './records.ts';
-import { rcodeOf, recordsOf, type Query } from './wire.ts';
+import { plainEdns, rcodeOf, recordsOf, type Query } from './wire.ts';
+import { withoutOpt } from './wire-write.ts';
 
-/** Somebody else's answer, as it came, and since when we have it. */
+/** Somebody else's answer as it came, but for its OPT record, and since when we have it. */
 export interface Stored {
   readonly message: Buffer;
   readonly storedMs: number;
@@ -17,7 +18,8 @@ export interface Stored {
 }
 
 export interface ForwarderOptions {
-  readonly upstreams: () => readonly Upstream[];
+  /** The servers for a name, in the order in which to ask them. */
+  readonly upstreams: (name: string) => readonly Upstream[];
   readonly clock: Clock;
   readonly log: Log;
   /** Told of each question that left: `answered`, `failed`, and of the cache: `hit`. */
@@ -71,7 +73,7 @@ export class Forwarder {
 
   /** Rejects when no server answers, when there is none, and when too many questions are under way. */
   async ask(outgoing: Outgoing): Promise<Stored> {
-    const key = `${outgoing.name} ${outgoing.type} ${outgoing.edns === undefined ? '-' : String(outgoing.edns.dnssecOk)}`;
+    const key = `${outgoing.name} ${outgoing.type} ${outgoing.edns?.dnssecOk === true ? 'dnssec' : ''}`;
     const known = this.#stored.get(key);
     if (known !== undefined && this.#o.clock.monotonic() - known.storedMs < known.freshMs) {
       this.#o.onOutcome?.('hit');
@@ -88,21 +90,27 @@ export class Forwarder {
     return asking;
   }
 
-  async #askAll({ question, edns }: Outgoing): Promise<Buffer> {
+  async #askAll({ name, question, edns = plainEdns }: Outgoing): Promise<Buffer> {
     const { clock, onOutcome } = this.#o;
     const endMs = clock.monotonic() + this.#deadlineMs;
     const failures: string[] = [];
     let unhappy: Buffer | undefined;
-    const servers = this.#inOrder();
+    const servers = this.#inOrder(name);
     if (servers.length === 0)
       throw new Error('no other server to ask: /etc/resolv.conf names none, and --upstream none');
+    const old = new Set<Upstream>();
     // Twice round: a lost datagram is no reason to give up on the only server.
     for (const upstream of [...servers, ...servers]) {
       const leftMs = Math.min(this.#tryMs, endMs - clock.monotonic());
       if (leftMs <= 0) break;
       try {
-        const answer = await exchange(upstream, question, edns, leftMs);
+        const answer = await exchange(upstream, question, old.has(upstream) ? undefined : edns, leftMs);
         const rcode = rcodeOf(answer);
+        if ((rcode === rcodes.FORMERR || rcode === rcodes.NOTIMP) && !old.has(upstream)) {
+          old.add(upstream); // it may know nothing of EDNS: the second round asks without
+          failures.push(`${formatUpstream(upstream)}: rcode ${rcode}`);
+          continue;
+        }
         if (rcode === rcodes.NOERROR || rcode === rcodes.NXDOMAIN) {
           this.#failedAtMs.delete(formatUpstream(upstream));
           onOutcome?.('answered');
@@ -110,7 +118,7 @@ export class Forwarder {
         }
         unhappy ??= answer;
         failures.push(`${formatUpstream(upstream)}: rcode ${rcode}`);
-        if (failures.length >= servers.length) break; // they have answered; asking again changes nothing
+        if (failures.length >= servers.length + old.size) break; // they have answered; asking again changes nothing
       } catch (error) {
         failures.push(`${formatUpstream(upstream)}: ${messageOf(error)}`);
       }
@@ -121,14 +129,15 @@ export class Forwarder {
     throw new Error(failures.join('; '));
   }
 
-  #inOrder(): readonly Upstream[] {
+  #inOrder(name: string): readonly Upstream[] {
     const now = this.#o.clock.monotonic();
     const shunned = (upstream: Upstream): number =>
       now - (this.#failedAtMs.get(formatUpstream(upstream)) ?? -Infinity) < shunMs ? 1 : 0;
-    return this.#o.upstreams().toSorted((a, b) => shunned(a) - shunned(b));
+    return this.#o.upstreams(name).toSorted((a, b) => shunned(a) - shunned(b));
   }
 
-  #keep(key: string, message: Buffer): Stored {
+  #keep(key: string, answer: Buffer): Stored {
+    const message = withoutOpt(answer);
     const { freshMs, ttlAts } = freshness(message);
     const stored = { message, storedMs: this.#o.clock.monotonic(), freshMs, ttlAts };
     if (freshMs > 0) this.#stored.set(key, stored);

@@ -8,6 +8,8 @@ const rcodeNames = new Map<number, string>(Object.entries(rcodes).map(([name, nu
 export interface DnsState {
   readonly services: number;
   readonly stored: number;
+  /** Dropped by the kernel; undefined where it does not say. */
+  readonly unread?: number | undefined;
   readonly revisions: { readonly services: number; readonly endpoints: number };
 }
 
@@ -19,6 +21,19 @@ export function dnsMetrics(meter: Meter, read: () => DnsState) {
   const compile = histogram('troupe_dns_compile_seconds', 'Work of making a zone');
   const lag = histogram('troupe_dns_lag_seconds', 'From the arrival of a change to its being answered');
   const answers = meter.createCounter('troupe_dns_answers', { description: 'Answers, by kind of name and code' });
+  const check = histogram('troupe_dns_check_seconds', 'One comparison of the zone with what it should be');
+  const drift = meter.createCounter('troupe_dns_drift', { description: 'Differences found that no change explains' });
+  const dropped = meter.createCounter('troupe_dns_dropped', {
+    description: 'Questions by UDP that got no answer: read, and no room, or too late',
+  });
+  meter
+    .createObservableCounter('troupe_dns_unread', {
+      description: 'Questions by UDP that the kernel dropped because they were not read in time',
+    })
+    .addCallback((result) => {
+      const { unread } = read();
+      if (unread !== undefined) result.observe(unread);
+    });
   const upstream = meter.createCounter('troupe_dns_upstream', {
     description: 'Questions about other names: found in the cache, answered or failed',
   });
@@ -40,6 +55,11 @@ export function dnsMetrics(meter: Meter, read: () => DnsState) {
     query: (transport: 'udp' | 'tcp', seconds: number) => duration.record(seconds, transports[transport]),
     answer: (kind: AnswerKind, rcode: number) =>
       answers.add(1, { kind, rcode: rcodeNames.get(rcode) ?? String(rcode) }),
+    checked: (seconds: number, differences: number) => {
+      check.record(seconds);
+      if (differences > 0) drift.add(differences);
+    },
+    dropped: (count: number) => dropped.add(count),
     upstream: (outcome: string) => upstream.add(1, { outcome }),
     compiled: (workSeconds: number, lagSeconds: number) => {
       compile.record(workSeconds);

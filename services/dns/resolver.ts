@@ -4,7 +4,8 @@ import type { Log } from '../../lib/base/log.ts';
 import { meantBy } from './completion.ts';
 import type { Forwarder, Stored } from './forwarder.ts';
 import { rcodes, typeName, typeNumbers, type DnsRecord, type Rcode } from './records.ts';
-import { addressRecords, rcodeOf, type Query } from './wire.ts';
+import { Repeated } from './repeated.ts';
+import { addressRecords, plainEdns, rcodeOf, type Query } from './wire.ts';
 import { readdress, writeQuestion, writeResponse } from './wire-write.ts';
 import type { Lookup, Zone } from './zone.ts';
 
@@ -21,6 +22,11 @@ export interface ResolverOptions {
 }
 export type AnswerKind = 'cluster' | 'completed' | 'external' | 'refused';
 
+interface Said {
+  readonly kind: AnswerKind;
+  readonly rcode: number;
+}
+
 const internet = 1;
 const any = 255;
 const mostLinks = 8;
@@ -29,9 +35,25 @@ const mostLinks = 8;
 export class Resolver {
   readonly #o: ResolverOptions;
   #turn = 0;
+  readonly #repeated = new Repeated<Said>();
+  /** Of the answer made last. */
+  #said: Said = { kind: 'refused', rcode: 0 };
 
   constructor(options: ResolverOptions) {
     this.#o = options;
+  }
+
+  /** The answer to a datagram that was asked before, where nothing has changed since. */
+  repeat(message: Buffer): Buffer | undefined {
+    const found = this.#repeated.find(message, this.#o.zone());
+    if (found === undefined) return undefined;
+    this.#o.onAnswer?.(found.told.kind, found.told.rcode);
+    return found.answer;
+  }
+
+  /** Keeps what `answer` gave for a datagram, as it is sent; to be called before anything else is asked, and only where nobody else had to be. */
+  keep(message: Buffer, answer: Buffer): void {
+    this.#repeated.keep(message, this.#o.zone(), { answer, told: this.#said });
   }
 
   /** The whole answer; it may be longer than the asker can take by UDP. Synchronous where nobody else has to be asked. */
@@ -142,7 +164,8 @@ export class Resolver {
     kind: AnswerKind,
     response: { readonly rcode: Rcode } & Parameters<typeof writeResponse>[1],
   ): Buffer {
-    this.#o.onAnswer?.(kind, rcodes[response.rcode]);
+    this.#said = { kind, rcode: rcodes[response.rcode] };
+    this.#o.onAnswer?.(kind, this.#said.rcode);
     return writeResponse(query, response);
   }
 
@@ -157,4 +180,3 @@ export class Resolver {
 }
 
 const elsewhere: Lookup = { kind: 'elsewhere' };
-const plainEdns = { udpSize: 1232, dnssecOk: false, version: 0 };

@@ -2,6 +2,8 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../lib/base/log.ts';
 import type { Resolver } from './resolver.ts';
+import { receiveBuffer } from './receive-buffer.ts';
+import { answerInTurns } from './turns.ts';
 import { readQuery } from './wire.ts';
 import { fit, writeError } from './wire-write.ts';
 
@@ -11,6 +13,8 @@ export interface DnsServerOptions {
   /** 0 takes a free one, the same for UDP and TCP. */
   readonly port: number;
   readonly log: Log;
+  /** Told of questions by UDP that get no answer: there was no room, or nobody waits for it any more. */
+  readonly onDropped?: (count: number) => void;
   readonly onQuery?: (transport: 'udp' | 'tcp', seconds: number) => void;
 }
 
@@ -23,8 +27,6 @@ const mostConnections = 1_000;
 const idleMs = 10_000;
 /** Questions of one connection that may wait for their answers. */
 const mostPipelined = 100;
-/** Enough for a burst of tens of thousands of questions while the process is busy. */
-const receiveBuffer = 4 << 20;
 
 /** Listens by UDP and TCP (RFC 1035, 7766). Rejects when the address is taken or not this machine's. */
 export async function serveDns(options: DnsServerOptions): Promise<DnsServer> {
@@ -57,11 +59,16 @@ function answerTo(
   message: Buffer,
   byUdp: boolean,
 ): Buffer | Promise<Buffer> | undefined {
+  const known = byUdp ? resolver.repeat(message) : undefined;
+  if (known !== undefined) return known;
   const query = readQuery(message);
   if ('bad' in query) return query.bad && writeError(query.bad, query.bad.opcode === 0 ? 'FORMERR' : 'NOTIMP');
   const answer = resolver.answer(query);
   if (!byUdp) return answer;
-  return answer instanceof Promise ? answer.then((whole) => fit(query, whole)) : fit(query, answer);
+  if (answer instanceof Promise) return answer.then((whole) => fit(query, whole));
+  const fitting = fit(query, answer);
+  resolver.keep(message, fitting);
+  return fitting;
 }
 
 /** Answers go to addresses, never to names: looking nothing up saves a turn of the event loop for each. */
@@ -75,17 +82,17 @@ const asItIs = (
 
 async function listenUdp(options: DnsServerOptions): Promise<UdpSocket> {
   const socket = createSocket({ type: 'udp4', recvBufferSize: receiveBuffer, lookup: asItIs });
-  socket.on('message', (message, from) => {
-    const start = performance.now();
+  const add = answerInTurns(options, ({ message, port, address, arrivedMs }) => {
     const send = (answer: Buffer): void => {
-      socket.send(answer, from.port, from.address);
-      options.onQuery?.('udp', (performance.now() - start) / 1000);
+      socket.send(answer, port, address);
+      options.onQuery?.('udp', (performance.now() - arrivedMs) / 1000);
     };
     const answer = answerTo(options, message, true);
     if (answer instanceof Promise)
       answer.then(send, (error: unknown) => options.log.error({ error }, 'could not answer'));
     else if (answer !== undefined) send(answer);
   });
+  socket.on('message', (message, { port, address }) => add({ message, port, address, arrivedMs: performance.now() }));
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     socket.bind({ address: options.host, port: options.port }, () => {

@@ -1,5 +1,5 @@
 import { rcodes, typeNumbers, type DnsRecord, type Rcode } from './records.ts';
-import { flag, headerSize, type Query, type Unreadable } from './wire.ts';
+import { flag, headerSize, recordsOf, type Query, type RawRecord, type Unreadable } from './wire.ts';
 
 /** What this server can take by UDP: it passes every network unfragmented. */
 const ownUdpSize = 1232;
@@ -67,9 +67,33 @@ export function fit(query: Query, response: Buffer): Buffer {
   return short;
 }
 
-/** A response to somebody else's same question made into one to `query`: its id and spelling, and what is left of each time to live. */
+const additionalCountAt = 10;
+
+/** A message without its OPT record, which speaks of one hop only (RFC 6891 6.1.1). One that is not the last record stays: names may point behind it. */
+export function withoutOpt(message: Buffer): Buffer {
+  const last = lastRecord(message);
+  if (last?.type !== typeNumbers.OPT || last.dataAt + last.dataLength !== message.length) return message;
+  const rest = Buffer.from(message.subarray(0, last.start));
+  rest.writeUInt16BE(rest.readUInt16BE(additionalCountAt) - 1, additionalCountAt);
+  return rest;
+}
+
+function lastRecord(message: Buffer): RawRecord | undefined {
+  try {
+    return [...recordsOf(message)].at(-1);
+  } catch {
+    return undefined; // what cannot be read is passed on as it is
+  }
+}
+
+/**
+ * A response to somebody else's same question made into one to `query`: its id and spelling, what is left of each time to live, and an OPT
+ * record where the asker sent one.
+ */
 export function readdress(stored: Buffer, query: Query, ageSeconds: number, ttlAts: readonly number[]): Buffer {
-  const message = Buffer.from(stored);
+  const opt = query.edns === undefined ? Buffer.alloc(0) : optRecord(query.edns.dnssecOk, 0);
+  const message = Buffer.concat([stored, opt]);
+  if (opt.length > 0) message.writeUInt16BE(message.readUInt16BE(additionalCountAt) + 1, additionalCountAt);
   message.writeUInt16BE(query.id, 0);
   query.question.copy(message, headerSize);
   const flags = message.readUInt16BE(2) & ~(flag.authoritative | flag.recursionDesired);

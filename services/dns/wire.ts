@@ -15,6 +15,9 @@ export interface Query {
   readonly edns: { readonly udpSize: number; readonly dnssecOk: boolean; readonly version: number } | undefined;
 }
 
+/** What we can take, and nothing more: asked for on behalf of whoever knows nothing of EDNS. */
+export const plainEdns = { udpSize: 1232, dnssecOk: false, version: 0 };
+
 export const headerSize = 12;
 export const flag = {
   response: 0x8000,

@@ -18,6 +18,10 @@ export interface Zone {
   readonly soa: SoaRecord;
   /** Services that have names. */
   readonly size: number;
+  /** What the names under one service are made from. */
+  entry(key: Key): Entry | undefined;
+  hasNamespace(name: string): boolean;
+  keys(): Iterable<Key>;
 }
 
 export interface ZoneOptions {
@@ -27,11 +31,13 @@ export interface ZoneOptions {
   readonly ttl: number;
   /** Grows with each zone that differs. */
   readonly serial: number;
+  /** Namespaces that there are, besides those of the services. */
+  readonly namespaces?: Iterable<string>;
   /** Given again, it makes the next compile cost only what changed. */
   readonly cache?: EntryCache;
 }
 
-interface Host {
+export interface Host {
   /** The pod's hostname, or its address with dashes: the first label of its own name. */
   readonly label: string;
   readonly ip: string;
@@ -40,8 +46,9 @@ interface Host {
 }
 
 /** What the names under one service are made from. */
-interface Entry {
+export interface Entry {
   readonly key: Key;
+  readonly revision: string;
   readonly endpoints: Endpoints | undefined;
   readonly name: string;
   readonly namespace: string;
@@ -73,7 +80,7 @@ export function compile(
 ): Zone {
   const cache: EntryCache = options.cache ?? new WeakMap();
   const entries = new Map<Key, Entry>();
-  const namespaces = new Set<string>();
+  const namespaces = new Set<string>(options.namespaces);
   const reverse = new Map<string, string[]>();
   for (const service of services) {
     const entry = entryOf(service, endpoints, cache);
@@ -92,7 +99,8 @@ function addTo(lists: Map<string, string[]>, key: string, value: string): void {
   else list.push(value);
 }
 
-function entryOf(service: Service, endpointsOf: (key: Key) => Endpoints | undefined, cache: EntryCache): Entry {
+/** The entry of one service; `cache` gives and keeps those that are known. */
+export function entryOf(service: Service, endpointsOf: (key: Key) => Endpoints | undefined, cache: EntryCache): Entry {
   const before = cache.get(service);
   const key = before?.key ?? keyOf(service);
   const endpoints = endpointsOf(key);
@@ -101,6 +109,7 @@ function entryOf(service: Service, endpointsOf: (key: Key) => Endpoints | undefi
   const external = spec.type === 'ExternalName';
   const entry: Entry = {
     key,
+    revision: metadata.resourceVersion,
     endpoints,
     name: metadata.name,
     namespace: metadata.namespace ?? '',
@@ -192,6 +201,18 @@ class CompiledZone implements Zone {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  entry(key: Key): Entry | undefined {
+    return this.#entries.get(key);
+  }
+
+  hasNamespace(name: string): boolean {
+    return this.#namespaces.has(name);
+  }
+
+  keys(): Iterable<Key> {
+    return this.#entries.keys();
   }
 
   lookup(name: string, type: TypeName | 'other'): Lookup {

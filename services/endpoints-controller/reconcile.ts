@@ -1,16 +1,20 @@
 import type { Draft } from '../../lib/client/client.ts';
+import { sameJson } from '../../lib/api/json.ts';
 import { matchesMap } from '../../lib/api/labels.ts';
 import type {
   EndpointAddress,
   EndpointPort,
   Endpoints,
+  EndpointsAccess,
   EndpointSubset,
   Labels,
   Pod,
   Service,
   ServicePort,
 } from '../../lib/api/objects.ts';
-import { isActive, isReady } from '../../lib/api/pods.ts';
+import { isActive, isDeleting, isReady, isTerminal } from '../../lib/api/pods.ts';
+import { accessOf, clientsOverCapacity, compileClients, isRestricted, type Surroundings } from './access.ts';
+import { triggerTime, triggerTimeOf } from './trigger-time.ts';
 
 export const overCapacity = 'endpoints.kubernetes.io/over-capacity';
 export const headlessLabel = 'service.kubernetes.io/headless';
@@ -34,30 +38,54 @@ export interface Wanted {
   readonly labels: Labels;
   readonly subsets: readonly EndpointSubset[];
   readonly truncated: boolean;
+  /** Absent: everybody may connect. */
+  readonly access?: EndpointsAccess;
+  readonly clientsTruncated: boolean;
 }
 
 /**
  * The whole of a Service's Endpoints, compiled from the pods of its namespace: one subset for each distinct set of ports,
  * everything sorted, each address once (F137, api-v1 3.5). Depends on its arguments only: the same pods in another order
- * give the same result, so that comparing tells whether there is anything to write.
+ * give the same result, so that comparing tells whether there is anything to write. `around` knows who may connect, for
+ * a Service that says so.
  */
-export function compile(service: Service, pods: readonly Pod[]): Wanted {
+export function compile(service: Service, pods: readonly Pod[], around: Surroundings = nothingAround): Wanted {
+  const serves = (pod: Pod): boolean => isReady(pod) && !around.isDown(pod);
+  const { subsets, truncated } = withinLimit(gather(service, pods, isActive, serves));
+  const found = compileClients(service, around);
+  const guarded = (pod: Pod): boolean => isLeaving(pod) && !around.isOpen(pod);
+  const leaving = isRestricted(service) ? withinLimit(gather(service, pods, guarded, serves)).subsets : [];
+  const access = accessOf(found?.clients, leaving);
+  const rest = { truncated, clientsTruncated: found?.truncated === true };
+  return { labels: labelsOf(service), subsets, ...(access === undefined ? {} : { access }), ...rest };
+}
+
+const nothingAround: Surroundings = { pods: () => [], namespaces: [], isOpen: () => false, isDown: () => false };
+
+/** Its containers may still serve, and those who may not reach them must not now either. */
+const isLeaving = (pod: Pod): boolean => isDeleting(pod) && !isTerminal(pod);
+
+/** The pods behind the Service that `counts` picks, by their ports; those that `serves` picks as ready. */
+function gather(
+  service: Service,
+  pods: readonly Pod[],
+  counts: (pod: Pod) => boolean,
+  serves: (pod: Pod) => boolean,
+): Lists[] {
   const selector = service.spec.selector ?? {};
   const sets = new Map<string, PortSet>();
   for (const pod of pods) {
-    if (pod.status.podIP === undefined || pod.status.podIP === '' || !isActive(pod)) continue;
+    if (pod.status.podIP === undefined || pod.status.podIP === '' || !counts(pod)) continue;
     if (pod.metadata.namespace !== service.metadata.namespace || !matchesMap(selector, pod.metadata.labels)) continue;
     const ports = portsOf(service, pod);
     if (ports === undefined) continue;
     const key = JSON.stringify(ports);
     let set = sets.get(key);
     if (set === undefined) sets.set(key, (set = { ports, byIp: new Map() }));
-    const ready = isReady(pod) || service.spec.publishNotReadyAddresses === true;
+    const ready = serves(pod) || service.spec.publishNotReadyAddresses === true;
     enter(set, { address: addressOf(service, pod, pod.status.podIP), ready });
   }
-  const sorted = [...sets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, set]) => set);
-  const { subsets, truncated } = withinLimit(sorted.map(subsetOf));
-  return { labels: labelsOf(service), subsets, truncated };
+  return [...sets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, set]) => subsetOf(set));
 }
 
 /** The write that makes the stored Endpoints what they should be. */
@@ -69,21 +97,51 @@ export type Action =
  * The write that is due, or undefined when `current` says it all already. What others put into its annotations stays.
  * An update is conditional on the revision of `current`.
  */
-export function reconcile(service: Service, pods: readonly Pod[], current: Endpoints | undefined): Action | undefined {
-  const { labels, subsets, truncated } = compile(service, pods);
+export function reconcile(
+  service: Service,
+  pods: readonly Pod[],
+  current: Endpoints | undefined,
+  around?: Surroundings,
+): Action | undefined {
+  const { labels, subsets, truncated, access, clientsTruncated } = compile(service, pods, around);
   const { name, namespace } = service.metadata;
-  const { [overCapacity]: _, ...foreign } = current?.metadata.annotations ?? {};
-  const annotations = { ...foreign, ...(truncated ? { [overCapacity]: 'truncated' } : {}) };
+  const {
+    [overCapacity]: _,
+    [clientsOverCapacity]: __,
+    [triggerTime]: triggered,
+    ...foreign
+  } = current?.metadata.annotations ?? {};
+  const since = triggerTimeOf(service, pods, current, subsets);
+  // It changes with the rest only: by itself it is nothing to write.
+  const withTime = (time: string | undefined): Labels => (time === undefined ? {} : { [triggerTime]: time });
+  const annotations: Labels = {
+    ...foreign,
+    ...(truncated ? { [overCapacity]: 'truncated' } : {}),
+    ...(clientsTruncated ? { [clientsOverCapacity]: 'truncated' } : {}),
+  };
+  const content = { subsets, ...(access === undefined ? {} : { access }) };
   if (current === undefined) {
     const place = namespace === undefined ? {} : { namespace };
-    return { type: 'create', draft: { metadata: { name, ...place, labels, annotations }, subsets } };
+    return {
+      type: 'create',
+      draft: { metadata: { name, ...place, labels, annotations: { ...annotations, ...withTime(since) } }, ...content },
+    };
   }
   const same =
     samePairs(current.metadata.labels ?? {}, labels) &&
-    samePairs(current.metadata.annotations ?? {}, annotations) &&
-    sameJson(current.subsets ?? [], subsets);
+    samePairs(current.metadata.annotations ?? {}, { ...annotations, ...withTime(triggered) }) &&
+    sameJson(current.subsets ?? [], subsets) &&
+    sameJson(current.access, access);
   if (same) return undefined;
-  return { type: 'update', endpoints: { ...current, metadata: { ...current.metadata, labels, annotations }, subsets } };
+  const { subsets: _old, access: _former, ...rest } = current;
+  return {
+    type: 'update',
+    endpoints: {
+      ...rest,
+      metadata: { ...current.metadata, labels, annotations: { ...annotations, ...withTime(since) } },
+      ...content,
+    },
+  };
 }
 
 // ---- Parts ---------------------------------------------------------------------------------------
@@ -194,15 +252,3 @@ const labelsOf = (service: Service): Labels => ({
 
 const samePairs = (a: Labels, b: Labels): boolean =>
   Object.keys(a).length === Object.keys(b).length && matchesMap(a, b);
-
-/** Equal whatever the order of members: what comes back from the API need not have ours. */
-function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  const keys = Object.keys(a);
-  return (
-    Array.isArray(a) === Array.isArray(b) &&
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => sameJson((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
-  );
-}

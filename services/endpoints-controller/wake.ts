@@ -1,9 +1,12 @@
 import type { Key } from '../../lib/api/keys.ts';
-import type { Endpoints, Labels, Pod, Service } from '../../lib/api/objects.ts';
-import { isActive, isReady } from '../../lib/api/pods.ts';
+import { sameJson } from '../../lib/api/json.ts';
+import type { Endpoints, Labels, Namespace, Pod, Service } from '../../lib/api/objects.ts';
+import { isActive, isDeleting, isReady, isTerminal } from '../../lib/api/pods.ts';
 import { SelectorIndex } from '../../lib/api/selector-index.ts';
 import type { KeyQueue } from '../../lib/controller/controller.ts';
 import type { View } from '../../lib/view/view.ts';
+import { isClient } from './access.ts';
+import { ClientIndex } from './client-index.ts';
 
 /**
  * The Services that a change of a pod concerns: those that select its labels as they were and as they are. Most changes
@@ -31,18 +34,37 @@ function shown(pod: Pod | undefined): string {
   return JSON.stringify([uid, isReady(pod), pod.status.podIP, pod.spec.nodeName, labels]);
 }
 
-/** Wires the changes of the three views to keys, for as long as the views live. */
-export function wakeOnChanges(
-  queue: KeyQueue,
-  services: View<Service>,
-  endpoints: View<Endpoints>,
-  pods: View<Pod>,
-): void {
+/** What matters of a pod to the Services that it may be a client of; empty when it is nobody's. */
+function shownAsClient(pod: Pod | undefined): string {
+  return pod === undefined || !isClient(pod) ? '' : JSON.stringify([pod.status.podIP, pod.metadata.labels]);
+}
+
+/** What matters of a pod that is being deleted to a Service that guards it. */
+function shownLeaving(pod: Pod | undefined): string {
+  if (pod === undefined || !isDeleting(pod) || isTerminal(pod)) return '';
+  return JSON.stringify([pod.metadata.uid, pod.status.podIP, pod.metadata.labels]);
+}
+
+export interface WakingViews {
+  readonly services: View<Service>;
+  readonly endpoints: View<Endpoints>;
+  readonly pods: View<Pod>;
+  readonly namespaces: View<Namespace>;
+}
+
+/** Wires the changes of the views to keys, for as long as the views live, and answers with what the Services select. */
+export function wakeOnChanges(queue: KeyQueue, { services, endpoints, pods, namespaces }: WakingViews): SelectorIndex {
   const selectors = new SelectorIndex();
+  const clients = new ClientIndex();
   services.onChange(({ key, after }) => {
     if (after === undefined) selectors.delete(key);
     else selectors.set(key, after.metadata.namespace ?? '', after.spec.selector);
+    clients.set(key, after);
     queue.add(key);
+  });
+  namespaces.onChange(({ before, after }) => {
+    if (sameJson(before?.metadata.labels ?? {}, after?.metadata.labels ?? {})) return;
+    for (const key of clients.byNamespace) queue.add(key);
   });
   endpoints.onChange(({ key }) => {
     queue.add(key);
@@ -51,5 +73,15 @@ export function wakeOnChanges(
     const matching = (namespace: string, labels: Labels | undefined): readonly Key[] =>
       selectors.matching(namespace, labels);
     for (const key of servicesToWake(before, after, matching)) queue.add(key);
+    if (clients.size === 0) return;
+    for (const pod of [before, after]) {
+      if (pod === undefined) continue;
+      const { namespace = '', labels } = pod.metadata;
+      if (shownAsClient(before) !== shownAsClient(after))
+        for (const key of clients.matching(namespace, labels)) queue.add(key);
+      if (shownLeaving(before) !== shownLeaving(after))
+        for (const key of matching(namespace, labels)) if (clients.has(key)) queue.add(key);
+    }
   });
+  return selectors;
 }

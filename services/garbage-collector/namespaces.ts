@@ -2,16 +2,18 @@ import type { Clock } from '../../lib/base/clock.ts';
 import { hasReason, messageOf } from '../../lib/base/errors.ts';
 import { isGone } from '../../lib/api/ending.ts';
 import { kinds, resources, type Resource } from '../../lib/api/kinds.ts';
-import type { ApiObject, Namespace } from '../../lib/api/objects.ts';
+import type { ApiObject, CustomResourceDefinition, Namespace } from '../../lib/api/objects.ts';
 import { isDeleting } from '../../lib/api/pods.ts';
 import type { Client } from '../../lib/client/client.ts';
 import type { Controller, KeyQueue } from '../../lib/controller/controller.ts';
 import type { View } from '../../lib/view/view.ts';
+import { customIn } from './definitions.ts';
 import { collected, type CollectedViews } from './owners.ts';
 import { withRemains, type Remains } from './remains.ts';
 
 export interface Parts {
   readonly namespaces: View<Namespace>;
+  readonly definitions: View<CustomResourceDefinition>;
   readonly client: Client;
   readonly clock: Clock;
 }
@@ -21,23 +23,25 @@ export const namespaceFinalizer = 'kubernetes';
 /** Most of what is left wakes us when it goes; the rest is looked at so often. */
 const lookAgainMs = 1_000;
 
-/** Controllers before what they make, Events last. */
-const order: readonly Resource[] = [
-  'replicationcontrollers',
-  ...resources.filter(
-    (resource) => kinds[resource].namespaced && !['replicationcontrollers', 'events'].includes(resource),
-  ),
+/** Controllers before what they make, Events last; kinds that users defined before all, since their controllers may make others. */
+const makers: readonly Resource[] = [
+  ...(['cronjobs', 'jobs', 'daemonsets', 'deployments', 'replicasets', 'replicationcontrollers'] as const),
+];
+const builtInOrder: readonly Resource[] = [
+  ...makers,
+  ...resources.filter((resource) => kinds[resource].namespaced && ![...makers, 'events'].includes(resource)),
   'events',
 ];
 
 /** Empties namespaces that are being deleted, says what they wait for, and lets them go. Writes namespaces, and deletions. */
-export function newNamespaceCollector({ namespaces, client, clock }: Parts): Controller {
+export function newNamespaceCollector({ namespaces, definitions, client, clock }: Parts): Controller {
   return {
     name: 'namespace-collector',
     async sync(key) {
       const namespace = namespaces.get(key);
       if (namespace === undefined || !isDeleting(namespace)) return;
       if (namespace.spec.finalizers?.includes(namespaceFinalizer) !== true) return; // others hold it, or it is as good as gone
+      const order = [...customIn(definitions), ...builtInOrder];
       const failures: string[] = [];
       for (const resource of order) {
         try {

@@ -1,4 +1,4 @@
-import { kinds, resourceOfKind, type Resource } from '../../lib/api/kinds.ts';
+import { isCustom, kinds, resourceOfKind, type KindInfo, type Resource } from '../../lib/api/kinds.ts';
 import { keyOf, makeKey, type Key } from '../../lib/api/keys.ts';
 import type { ApiObject, OwnerReference } from '../../lib/api/objects.ts';
 
@@ -14,7 +14,7 @@ export const formatOwner = ({ resource, key, uid }: OwnerId): string => `${resou
 /** Throws an Error when the text is none of `formatOwner`. */
 export function parseOwner(text: string): OwnerId {
   const [resource, key, uid] = text.split(' ');
-  if (resource === undefined || key === undefined || uid === undefined || !(resource in kinds))
+  if (resource === undefined || key === undefined || uid === undefined || !(resource in kinds || isCustom(resource)))
     throw new Error(`"${text}" names no owner`);
   return { resource: resource as Resource, key, uid };
 }
@@ -25,9 +25,18 @@ export const ownerIdOf = (resource: Resource, object: ApiObject): OwnerId => ({
   uid: object.metadata.uid,
 });
 
+/** The kind that users defined under these names. */
+export type CustomOwner = (apiVersion: string, kind: string) => Pick<KindInfo, 'resource' | 'namespaced'> | undefined;
+
 /** The owner that a reference names; undefined for kinds that are not served here, which are left alone. */
-export function referredOwner(namespace: string | undefined, ref: OwnerReference): OwnerId | undefined {
-  const resource = resourceOfKind(ref.apiVersion, ref.kind);
-  if (resource === undefined) return undefined;
-  return { resource, key: makeKey(kinds[resource].namespaced ? namespace : undefined, ref.name), uid: ref.uid };
+export function referredOwner(
+  namespace: string | undefined,
+  ref: OwnerReference,
+  customOwner: CustomOwner = () => undefined,
+): OwnerId | undefined {
+  const builtIn = resourceOfKind(ref.apiVersion, ref.kind);
+  const kind = builtIn === undefined ? customOwner(ref.apiVersion, ref.kind) : kinds[builtIn];
+  if (kind === undefined) return undefined;
+  const resource = kind.resource as Resource;
+  return { resource, key: makeKey(kind.namespaced ? namespace : undefined, ref.name), uid: ref.uid };
 }

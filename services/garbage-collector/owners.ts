@@ -9,7 +9,7 @@ import type { ApiObject } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
 import type { Controller, KeyQueue } from '../../lib/controller/controller.ts';
 import type { View } from '../../lib/view/view.ts';
-import { formatOwner, ownerIdOf, parseOwner, referredOwner, type OwnerId } from './owner-key.ts';
+import { formatOwner, ownerIdOf, parseOwner, referredOwner, type CustomOwner, type OwnerId } from './owner-key.ts';
 import { finished, needsHelpToGo, ownersOf, reconcile, stripped, type Dependent, type Plan } from './reconcile.ts';
 
 /** What may have owners and is watched for it. Leases and Events change all the time and go by themselves. */
@@ -17,6 +17,13 @@ export const collected = [
   ...(['pods', 'replicationcontrollers', 'services', 'endpoints', 'configmaps', 'secrets'] as const),
   'serviceaccounts',
   'persistentvolumeclaims',
+  'replicasets',
+  'deployments',
+  'daemonsets',
+  'controllerrevisions',
+  'jobs',
+  'cronjobs',
+  'horizontalpodautoscalers',
 ] as const;
 type Collected = (typeof collected)[number];
 export type CollectedViews = { readonly [R in Collected]: View<Objects[R]> };
@@ -24,6 +31,7 @@ export type CollectedViews = { readonly [R in Collected]: View<Objects[R]> };
 export interface Parts {
   /** With the index of `ownerIndex`. */
   readonly views: CollectedViews;
+  readonly customOwner?: CustomOwner;
   readonly client: Client;
   readonly meter: Meter;
 }
@@ -143,7 +151,8 @@ export class OwnerCollector implements Controller {
     const gone = new Set<string>();
     for (const { object } of dependents) {
       for (const ref of ownersOf(object)) {
-        const other = ref.uid === id.uid ? undefined : referredOwner(object.metadata.namespace, ref);
+        const other =
+          ref.uid === id.uid ? undefined : referredOwner(object.metadata.namespace, ref, this.#parts.customOwner);
         if (other !== undefined && this.#held(other) === undefined && (await this.#current(other)) === undefined)
           gone.add(ref.uid);
       }
@@ -178,23 +187,23 @@ export class OwnerCollector implements Controller {
 }
 
 /** Every owner that is named by something, or that needs help to go. */
-export function ownersToLookAt(views: CollectedViews): Iterable<string> {
+export function ownersToLookAt(views: CollectedViews, customOwner?: CustomOwner): Iterable<string> {
   const keys = new Set<string>();
   for (const resource of collected) {
     for (const object of views[resource].list() as readonly ApiObject[]) {
-      for (const key of ownersConcerned(resource, object)) keys.add(key);
+      for (const key of ownersConcerned(resource, object, customOwner)) keys.add(key);
     }
   }
   return keys;
 }
 
-export function wakeOwners(queue: KeyQueue, views: CollectedViews): void {
+export function wakeOwners(queue: KeyQueue, views: CollectedViews, customOwner?: CustomOwner): void {
   for (const resource of collected) {
     const view = views[resource] as View<ApiObject>;
     view.onChange(({ before, after }) => {
       if (before !== undefined && after !== undefined && sameStanding(before, after)) return;
       for (const object of [before, after]) {
-        if (object !== undefined) for (const key of ownersConcerned(resource, object)) queue.add(key);
+        if (object !== undefined) for (const key of ownersConcerned(resource, object, customOwner)) queue.add(key);
       }
       if (after === undefined && before !== undefined) queue.add(formatOwner(ownerIdOf(resource, before)));
     });
@@ -208,7 +217,11 @@ const sameStanding = (before: ApiObject, after: ApiObject): boolean =>
   JSON.stringify([before.metadata.ownerReferences, before.metadata.finalizers]) ===
     JSON.stringify([after.metadata.ownerReferences, after.metadata.finalizers]);
 
-function ownersConcerned(resource: Resource, object: ApiObject): readonly string[] {
-  const owners = ownersOf(object).flatMap((ref) => referredOwner(object.metadata.namespace, ref) ?? []);
+function ownersConcerned(
+  resource: Resource,
+  object: ApiObject,
+  customOwner: CustomOwner | undefined,
+): readonly string[] {
+  const owners = ownersOf(object).flatMap((ref) => referredOwner(object.metadata.namespace, ref, customOwner) ?? []);
   return [...owners, ...(needsHelpToGo(object) ? [ownerIdOf(resource, object)] : [])].map(formatOwner);
 }

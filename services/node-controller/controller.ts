@@ -25,6 +25,8 @@ export interface Parts {
   readonly ear: Ear;
   readonly cidrs: CidrPool;
   readonly limits: Limits;
+  /** Tells everybody that nothing answers at these pods any more, since their node is lost; default: the API alone tells. */
+  readonly tellLost?: (node: string, pods: readonly Pod[]) => void;
   /** Pods bound to a node that is not registered are removed when it has been missing for so long. */
   readonly missingForMs: number;
 }
@@ -87,7 +89,10 @@ export class NodeController implements Controller {
     if (judgement === undefined) return; // too early to say; the judgement will wake us
     const lost = judgement === 'lost';
     const fleet: Fleet = { nodes: nodes.size, lost: ear.lost };
-    const plan = reconcile({ node: nodes.get(key) ?? node, pods: bound, lost }, fleet, limits, clock.now());
+    const silentForMs = ear.silentForMs(key, clock.monotonic());
+    const observed = { node: nodes.get(key) ?? node, pods: bound, lost, silentForMs };
+    const plan = reconcile(observed, fleet, limits, clock.now());
+    if (plan.withdraw.length > 0) this.#parts.tellLost?.(key, plan.withdraw);
     await Promise.all([this.#withdraw(plan), this.#mark(key, plan, lost)]);
     await this.#delete(plan.evict, undefined);
     await this.#delete(plan.force, 0);

@@ -65,6 +65,8 @@ export type Judgement = 'heard' | 'lost' | undefined;
 export class Ear {
   readonly #heard = new Map<string, Entry>();
   readonly #judged = new Map<string, { readonly judgement: Judgement; readonly atMs: number }>();
+  /** Found again since the last call of `judge`. */
+  readonly #found = new Set<string>();
   readonly #limits: LivenessLimits;
   readonly #stallMs: number;
   #connected = false;
@@ -84,8 +86,14 @@ export class Ear {
     this.#of(node, nowMs);
   }
 
+  /** A sign of life. It ends the loss of a node at once: until the next judgement its agent and we would contradict each other. */
   beat(node: string, nowMs: number): void {
-    this.#of(node, nowMs).beatMs = nowMs;
+    const heard = this.#of(node, nowMs);
+    heard.beatMs = nowMs;
+    const before = this.#judged.get(node);
+    if (before?.judgement !== 'lost' || this.#judge(heard, before, nowMs) === 'lost') return;
+    this.#judged.set(node, { judgement: 'heard', atMs: nowMs });
+    this.#found.add(node);
   }
 
   /** The Lease as it is now. Seeing it for the first time tells nothing: it may be old. */
@@ -100,6 +108,7 @@ export class Ear {
   forget(node: string): void {
     this.#heard.delete(node);
     this.#judged.delete(node);
+    this.#found.delete(node);
   }
 
   connection(connected: boolean, nowMs: number): void {
@@ -116,6 +125,15 @@ export class Ear {
     return this.#judged.get(node)?.judgement;
   }
 
+  /**
+   * Since when nothing was heard of the node, in ms. No more than it takes to judge by silence on the bus: what lived by its Lease alone,
+   * or fell silent while we were deaf, has been silent for us no longer.
+   */
+  silentForMs(node: string, nowMs: number): number {
+    const { beatMs = -Infinity, renewedMs = -Infinity } = this.#heard.get(node) ?? {};
+    return Math.min(nowMs - Math.max(beatMs, renewedMs), this.#limits.silenceMs + this.#stallMs);
+  }
+
   get lost(): number {
     let count = 0;
     for (const { judgement } of this.#judged.values()) if (judgement === 'lost') count += 1;
@@ -126,15 +144,16 @@ export class Ear {
   judge(nodes: Iterable<string>, nowMs: number): readonly string[] {
     if (nowMs - this.#tickMs > this.#stallMs) this.#sinceMs = nowMs; // full of silence that was our own
     this.#tickMs = nowMs;
-    const changed: string[] = [];
+    const changed = new Set(this.#found);
+    this.#found.clear();
     for (const node of nodes) {
       const before = this.#judged.get(node);
       const judgement = this.#judge(this.#of(node, nowMs), before, nowMs);
       if (judgement === before?.judgement) continue;
       this.#judged.set(node, { judgement, atMs: nowMs });
-      changed.push(node);
+      changed.add(node);
     }
-    return changed;
+    return [...changed];
   }
 
   /** Once lost, only hearing from it brings a node back: that we ourselves were deaf for a while does not. */

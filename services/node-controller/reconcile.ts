@@ -38,8 +38,17 @@ export interface Plan {
   readonly nextMs: number | undefined;
 }
 
+/** A node, the pods bound to it, and the judgement of `liveness.ts`: whether it is lost, and if so, for how long it has been silent. */
+export interface Observed {
+  readonly node: Node;
+  readonly pods: readonly Pod[];
+  readonly lost: boolean;
+  /** Default: it falls silent now. */
+  readonly silentForMs?: number;
+}
+
 /**
- * What is due on one node. `lost` is the judgement of `liveness.ts`; `pods` are those bound to the node. `nowMs` is wall
+ * What is due on one node. `nowMs` is wall
  * time, as in the objects. Depends on its arguments only; running it again after its changes gives a plan without any.
  *
  * A lost node's condition Ready is Unknown and it carries the taint `unreachable`; its pods are withdrawn from traffic at
@@ -47,12 +56,12 @@ export interface Plan {
  * grace. Where *every* node is lost nothing is withdrawn: there is nowhere better to send traffic.
  */
 export function reconcile(
-  { node, pods, lost }: { readonly node: Node; readonly pods: readonly Pod[]; readonly lost: boolean },
+  { node, pods, lost, silentForMs = 0 }: Observed,
   fleet: Fleet,
   limits: Limits,
   nowMs: number,
 ): Plan {
-  const taints = taintsOf(node, lost, nowMs);
+  const taints = taintsOf(node, lost ? { sinceMs: nowMs - silentForMs } : undefined, nowMs);
   const paused = lost && fleet.lost > fleet.nodes * limits.pauseEvictionAbove;
   const due = evictions(pods, taints ?? node.spec.taints ?? [], nowMs);
   const forced = lost ? forcings(pods, limits.forceAfterMs, nowMs) : { now: [], nextMs: undefined };
@@ -84,12 +93,21 @@ function conditionsOf(node: Node, lost: boolean, nowMs: number): readonly NodeCo
   );
 }
 
-function taintsOf(node: Node, lost: boolean, nowMs: number): readonly Taint[] | undefined {
+/**
+ * The taint of a lost node counts from its last sign of life, so that all of a toleration is time in which it may come back and none is lost to
+ * noticing. Objects have whole seconds: the next one, for a toleration is not to be cut short.
+ */
+function taintsOf(
+  node: Node,
+  lost: { readonly sinceMs: number } | undefined,
+  nowMs: number,
+): readonly Taint[] | undefined {
   const before = node.spec.taints ?? [];
-  if (lost) {
+  if (lost !== undefined) {
     if (before.some((taint) => taint.key === unreachable && taint.effect === 'NoExecute')) return undefined;
     const others = before.filter((taint) => taint.key !== unreachable);
-    return [...others, { key: unreachable, effect: 'NoExecute', timeAdded: rfc3339(nowMs) }];
+    const addedMs = Math.min(nowMs, Math.ceil(lost.sinceMs / 1000) * 1000);
+    return [...others, { key: unreachable, effect: 'NoExecute', timeAdded: rfc3339(addedMs) }];
   }
   const reachable = before.some((taint) => taint.key === unreachable)
     ? before.filter((taint) => taint.key !== unreachable)

@@ -1,5 +1,6 @@
 import type { ControllerSetup } from '../../lib/controller/service.ts';
 import { poolOf, type nodeControllerOptions } from './config.ts';
+import { tellLost } from './tell-lost.ts';
 import { NodeController, podIndexes } from './controller.ts';
 import { Ear } from './liveness.ts';
 import { keysOf, listenToNodes, stallMs, wakeNodes } from './wiring.ts';
@@ -15,7 +16,16 @@ export const setup: ControllerSetup<typeof nodeControllerOptions> = (parts) => {
   const sources = { nodes, pods, leases, bus, cluster, clock, ear, signal };
   const cidrs = poolOf(config.clusterCidr, config.nodeCidrBits);
   const limits = { pauseEvictionAbove: 0.55, forceAfterMs: 1_000 };
-  const controller = new NodeController({ ...parts, nodes, pods, ear, cidrs, limits, missingForMs: 5_000 });
+  const controller = new NodeController({
+    ...parts,
+    nodes,
+    pods,
+    ear,
+    cidrs,
+    limits,
+    missingForMs: 5_000,
+    tellLost: tellLost(bus, cluster, clock),
+  });
   listenToNodes(sources);
   return {
     controller,

@@ -18,6 +18,12 @@ function tableName(text: string): string {
   return text;
 }
 
+const fileList = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '');
+
 export const proxyOptions = {
   apiserver,
   nats,
@@ -32,14 +38,14 @@ export const proxyOptions = {
     flag: '--mode',
     env: 'TROUPE_PROXY_MODE',
     default: 'auto',
-    help: 'nftables: the kernel carries the traffic; userspace: this process does; auto: nftables where it works',
-    parse: oneOf('auto', 'nftables', 'userspace'),
+    help: 'nftables, iptables: the kernel carries the traffic; userspace: this process does; auto: the first of these that works',
+    parse: oneOf('auto', 'nftables', 'iptables', 'userspace'),
   },
   table: {
     flag: '--table',
     env: 'TROUPE_PROXY_TABLE',
     default: 'troupe_proxy',
-    help: 'Name of the nftables table; two clusters on one machine need two',
+    help: 'Name of the nftables table, from which chains of iptables are named, too; two clusters on one machine need two',
     parse: tableName,
   },
   clusterCidr: {
@@ -52,9 +58,9 @@ export const proxyOptions = {
   drainMs: {
     flag: '--drain-ms',
     env: 'TROUPE_PROXY_DRAIN_MS',
-    default: 5_000,
+    default: 3_600_000,
     unit: 'ms',
-    help: 'How long an open TCP connection to an endpoint that left may go on before it is reset',
+    help: 'How long an open TCP connection to an endpoint that left may go on at most; as a rule the pod ends it, when it ends',
   },
   checkMs: {
     flag: '--check-ms',
@@ -62,6 +68,19 @@ export const proxyOptions = {
     default: 30_000,
     unit: 'ms',
     help: 'About how often what is in effect is compared with what should be',
+  },
+  policyModules: {
+    flag: '--policy-module',
+    env: 'TROUPE_PROXY_POLICY_MODULE',
+    default: [],
+    help: 'JavaScript files with policies for Services to name in troupe.dev/proxy-policy, separated by commas',
+    parse: fileList,
+  },
+  byRequest: {
+    flag: '--by-request',
+    env: 'TROUPE_PROXY_BY_REQUEST',
+    default: false,
+    help: 'Balance by request where appProtocol says http or h2c, also where the kernel carries the traffic: this process then carries those ports',
   },
   cleanup: {
     flag: '--cleanup',

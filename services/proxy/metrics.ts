@@ -1,6 +1,6 @@
 import type { Meter } from '@opentelemetry/api';
 import type { Programmed } from './rules.ts';
-import type { ProxyTable } from './table.ts';
+import type { ProxyTable } from './table/table.ts';
 
 export interface ProxyMetrics {
   synced(workSeconds: number, lagSeconds: number, changes: number): void;

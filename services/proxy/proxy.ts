@@ -1,19 +1,26 @@
 import type { Meter, Tracer } from '@opentelemetry/api';
-import type { Key } from '../../lib/api/keys.ts';
+import type { EffectState } from '../../lib/api/effects.ts';
+import { keyOf, type Key } from '../../lib/api/keys.ts';
 import type { Endpoints, Service } from '../../lib/api/objects.ts';
 import { backoffMs } from '../../lib/base/backoff.ts';
 import { wait, type Clock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 import { traceAnnotation, withSpan } from '../../lib/base/trace.ts';
+import { checkDelayMs } from '../../lib/controller/drift.ts';
 import type { Change, View } from '../../lib/view/view.ts';
-import { countChanges, diff, type TableChanges } from './diff.ts';
+import { backendsOf, Cuts, readyUids, type DeadPod } from './cuts.ts';
+import { countChanges, describeChanges, diff, type TableChanges } from './table/diff.ts';
+import { effectOf } from './table/effect.ts';
 import { proxyMetrics } from './metrics.ts';
 import type { Programmed, TrafficRules } from './rules.ts';
-import { compile, emptyTable, partOf, recompile, type CompiledTable, type ProxyTable } from './table.ts';
+import { compile, emptyCompiled, partOf, recompile, type Backend, type CompiledTable } from './table/table.ts';
 
 export interface ProxyOptions {
   readonly services: View<Service>;
+  /** With the indexes of `endpointsIndexes`. */
   readonly endpoints: View<Endpoints>;
+  /** How far the two views are complete; default: as far as the objects in them tell. */
+  readonly position?: () => Programmed;
   readonly rules: TrafficRules;
   readonly nodeName: string;
   readonly clock: Clock;
@@ -23,11 +30,11 @@ export interface ProxyOptions {
   /** About how often what is in effect is compared with what should be. */
   readonly checkMs: number;
   readonly random?: () => number;
+  /** Told of each difference that a check found, before it is mended. */
+  readonly onDrift?: (differences: readonly string[]) => void;
 }
 
 const retry = { firstMs: 20, maxMs: 5_000 };
-/** A check that took long on a big table comes less often: it may take this share of the time. */
-const checkShare = 1 / 50;
 
 /**
  * Keeps the rules of one node equal to services and endpoints.
@@ -44,7 +51,7 @@ export class Proxy {
   readonly #o: ProxyOptions;
   readonly #metrics;
   /** What is in effect, unless `#unknown`. */
-  #table: ProxyTable = emptyTable;
+  #table: CompiledTable = emptyCompiled;
   /** The latest compile, and the services and endpoints that have changed since. */
   #compiled: CompiledTable | undefined;
   #touched = new Set<Key>();
@@ -52,17 +59,35 @@ export class Proxy {
   #unknown = true;
   #changed = false;
   #checkDue = false;
+  #cancelCheck = (): void => undefined;
   #running: Promise<void> | undefined;
+  /** Syncs that are under way, or whose connections are still being moved. */
+  #syncing = 0;
   readonly #stopping = new AbortController();
   readonly #seen = { services: 0, endpoints: 0 };
-  #programmed: Programmed = { services: 0, endpoints: 0 };
+  #programmed: Programmed = { epoch: '', services: -1, endpoints: -1 };
+  readonly #cuts: Cuts;
+  /** Addresses whose open connections are to be ended once the table is without them. */
+  #toCut = new Set<string>();
+  /** Backends that leave with the next sync because they are dead. */
+  #dead = new Set<Backend>();
   /** When the oldest change not yet in effect arrived, and the trace of the newest. */
   #waitingSinceMs: number | undefined;
   #traceparent: string | undefined;
-  #onProgrammed: ((programmed: Programmed) => void)[] = [];
+  /** Since when what is in effect has not been what it should be; undefined at rest. */
+  #behindSinceMs: number | undefined;
+  #drift = 0;
+  readonly #onProgrammed: (() => void)[] = [];
 
   constructor(options: ProxyOptions) {
     this.#o = options;
+    this.#cuts = new Cuts(options.clock, (uids) => {
+      options.log.info(
+        { pods: uids.length },
+        'pods that were told to be dead are in the Endpoints still: serving them again',
+      );
+      this.#touch(uids);
+    });
     this.#metrics = proxyMetrics(options.meter, options.rules.name, () => ({
       table: this.#table,
       programmed: this.#programmed,
@@ -74,13 +99,54 @@ export class Proxy {
     return this.#unknown ? 'the rules are not in effect yet' : undefined;
   }
 
+  /** What is in effect. At rest that is all that the views know, whatever it was about. */
   get programmed(): Programmed {
-    return this.#programmed;
+    const atRest = !this.#unknown && !this.#changed && this.#syncing === 0;
+    return atRest ? this.#position() : this.#programmed;
   }
 
-  /** Calls after each sync, with what is in effect from then on. */
-  onProgrammed(listener: (programmed: Programmed) => void): void {
+  /** How many endpoints of a service on this node it is led to; undefined until the rules are in effect. */
+  localEndpoints(service: Key): number | undefined {
+    return this.#unknown ? undefined : (this.#table.pieces.get(service)?.local.length ?? 0);
+  }
+
+  /** What is in effect on this node, and for one service when named. */
+  effect(service?: Key): Omit<EffectState, 'instance'> {
+    const { clock, nodeName, rules } = this.#o;
+    const forService = service === undefined ? undefined : effectOf(this.#table, service);
+    return {
+      ...{ part: 'proxy', node: nodeName, mode: rules.name },
+      servicesRevision: this.#programmed.services,
+      endpointsRevision: this.#programmed.endpoints,
+      behindMs: this.#behindSinceMs === undefined ? 0 : Math.ceil(clock.monotonic() - this.#behindSinceMs),
+      services: this.#table.pieces.size,
+      drift: this.#drift,
+      ...(forService === undefined ? {} : { service: forService }),
+    };
+  }
+
+  /** Calls after each sync, once connections that it moves have been moved too. */
+  onProgrammed(listener: () => void): void {
     this.#onProgrammed.push(listener);
+  }
+
+  /**
+   * Nothing answers at these pods now: no new connection goes there from the next moment on, and open ones end, until the Endpoints have
+   * dropped them. Pods that the Endpoints still have some seconds later are served again: somebody was wrong, or too late.
+   */
+  cut(pods: readonly DeadPod[]): void {
+    const uids = pods.map(({ uid }) => uid);
+    for (const uid of uids)
+      for (const endpoints of this.#vouchers(uid))
+        for (const backend of backendsOf(endpoints, uid)) this.#dead.add(backend);
+    for (const { ip } of pods) if (ip !== '') this.#toCut.add(ip);
+    this.#cuts.add(uids.filter((uid) => this.#vouchers(uid).length > 0));
+    this.#touch(uids);
+  }
+
+  /** The node of these pods says that they are ready again: what the Endpoints say of them counts from now on. */
+  serves(uids: readonly string[]): void {
+    this.#touch(uids.filter((uid) => this.#cuts.lift(uid)));
   }
 
   start(): void {
@@ -98,13 +164,45 @@ export class Proxy {
   /** Stops following; what is in effect stays as the rules' `close` leaves it. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the proxy is stopping'));
+    this.#cancelCheck();
+    this.#cuts.close();
     await this.#running;
     await this.#o.rules.close();
   }
 
+  #position(): Programmed {
+    return this.#o.position?.() ?? { epoch: '', ...this.#seen };
+  }
+
+  #touch(uids: readonly string[]): void {
+    for (const uid of uids) for (const endpoints of this.#vouchers(uid)) this.#touched.add(keyOf(endpoints));
+    if (this.#touched.size > 0 || this.#toCut.size > 0) this.#wake();
+  }
+
+  #liftDropped({ before, after }: Change<Endpoints>): void {
+    const stays = readyUids(after);
+    for (const uid of readyUids(before)) if (!stays.has(uid) && this.#vouchers(uid).length === 0) this.#cuts.lift(uid);
+  }
+
+  /** The Endpoints that say that a pod is ready. Those of a service that wants unready ones too say nothing of it. */
+  #vouchers(uid: string): readonly Endpoints[] {
+    return this.#o.endpoints.by('ready', uid).filter((endpoints) => !this.#takesUnready(keyOf(endpoints)));
+  }
+
+  #takesUnready(key: Key): boolean {
+    return this.#o.services.get(key)?.spec.publishNotReadyAddresses === true;
+  }
+
+  /** As the API has them, without pods that are known dead. */
+  readonly #endpointsNow = (key: Key): Endpoints | undefined => {
+    const endpoints = this.#o.endpoints.get(key);
+    return this.#takesUnready(key) ? endpoints : this.#cuts.without(endpoints);
+  };
+
   #hear(kind: 'services' | 'endpoints', change: Change<Service | Endpoints>): void {
     const object = change.after ?? change.before;
     if (object !== undefined) this.#note(kind, object);
+    if (kind === 'endpoints' && this.#cuts.size > 0) this.#liftDropped(change);
     this.#touched.add(change.key);
     this.#traceparent = change.after?.metadata.annotations?.[traceAnnotation] ?? this.#traceparent;
     this.#wake();
@@ -118,6 +216,7 @@ export class Proxy {
   #wake(): void {
     this.#changed = true;
     this.#waitingSinceMs ??= this.#o.clock.monotonic();
+    this.#behindSinceMs ??= this.#waitingSinceMs;
     this.#running ??= new Promise<void>((resolve) => setImmediate(resolve))
       .then(() => this.#work())
       .finally(() => (this.#running = undefined));
@@ -127,7 +226,7 @@ export class Proxy {
     const { signal } = this.#stopping;
     for (let failures = 0; (this.#changed || this.#checkDue) && !signal.aborted;) {
       try {
-        if (this.#changed) await this.#sync();
+        if (this.#changed) await this.#sync().finally(() => this.#syncing--);
         else await this.#check();
         failures = 0;
       } catch (error) {
@@ -143,38 +242,62 @@ export class Proxy {
     const { clock, rules, tracer, log } = this.#o;
     const start = clock.monotonic();
     const waitingSinceMs = this.#waitingSinceMs ?? start;
-    const revisions = { ...this.#seen };
+    const position = this.#position();
+    const toCut = [...this.#toCut];
+    const dead = this.#dead;
     const traceparent = this.#traceparent;
+    this.#syncing++;
     this.#changed = false;
+    this.#toCut.clear();
+    this.#dead = new Set();
     this.#waitingSinceMs = this.#traceparent = undefined;
 
     const { next, changes } = this.#next();
     const count = countChanges(changes);
     if (this.#unknown || count > 0) {
       await withSpan(tracer, 'proxy sync', { traceparent, attributes: { changes: count } }, async () =>
-        this.#unknown ? rules.replaceAll(next) : rules.apply(this.#table, next, changes),
+        this.#unknown ? rules.replaceAll(next) : rules.apply(this.#table, next, changes, dead),
       );
       const end = clock.monotonic();
       this.#metrics.synced((end - start) / 1000, (end - waitingSinceMs) / 1000, count);
       const ms = Math.round((end - start) * 10) / 10;
-      log.debug({ changes: count, whole: this.#unknown, ms, ...revisions }, 'rules are in effect');
+      log.debug({ changes: count, whole: this.#unknown, ms, ...position }, 'rules are in effect');
     }
     if (next.conflicts.join() !== this.#table.conflicts.join()) {
       for (const conflict of next.conflicts) log.warn({ conflict }, 'two services want the same address and port');
     }
     this.#table = next;
     this.#unknown = false;
-    this.#programmed = revisions;
-    for (const listener of this.#onProgrammed) listener(revisions);
+    this.#behindSinceMs = this.#waitingSinceMs;
+    this.#settle(position, toCut);
+  }
+
+  /** Moves connections while the next sync may begin; what was to be moved counts as in effect in any case, since new ones go right. */
+  #settle(position: Programmed, toCut: readonly string[]): void {
+    const { rules, log } = this.#o;
+    this.#syncing++;
+    const moved = toCut.length === 0 ? rules.settled() : Promise.all([rules.cut(toCut), rules.settled()]);
+    void moved
+      .catch((error: unknown) => {
+        log.warn({ error, addresses: toCut.length }, 'could not end connections to pods that are dead');
+      })
+      .then(() => {
+        this.#syncing--;
+        if (isLater(position, this.#programmed)) this.#programmed = position;
+        for (const listener of this.#onProgrammed) listener();
+      });
   }
 
   /** The table as it should be now, and what leads there from the one before. */
   #next(): { readonly next: CompiledTable; readonly changes: TableChanges } {
-    const { services, endpoints, nodeName } = this.#o;
+    const { services, nodeName } = this.#o;
     const keys = this.#touched;
     const before = this.#compiled;
     this.#touched = new Set();
-    const snapshot = { service: (key: Key) => services.get(key), endpoints: (key: Key) => endpoints.get(key) };
+    const snapshot = {
+      service: (key: Key) => services.get(key),
+      endpoints: this.#endpointsNow,
+    };
     const partial = before && recompile(before, keys, snapshot, nodeName);
     const next = partial ?? compile(services.list(), snapshot.endpoints, nodeName);
     this.#compiled = next;
@@ -187,16 +310,17 @@ export class Proxy {
 
   /** Compiles without memory, compares with what was programmed and with what is in effect. */
   async #check(): Promise<void> {
-    const { clock, rules, log } = this.#o;
+    const { clock, rules, log, services, nodeName } = this.#o;
     this.#checkDue = false;
     const start = clock.monotonic();
-    const fresh = compile(this.#o.services.list(), (key) => this.#o.endpoints.get(key), this.#o.nodeName);
-    const stale = countChanges(diff(this.#table, fresh));
-    const differences = await rules.differences(this.#table);
+    const fresh = compile(services.list(), this.#endpointsNow, nodeName);
+    const differences = [...describeChanges(diff(this.#table, fresh)), ...(await rules.differences(this.#table))];
     const tookMs = clock.monotonic() - start;
-    this.#metrics.checked(tookMs / 1000, stale + differences.length);
-    if (stale + differences.length > 0) {
-      log.warn({ differences, stale }, 'the rules were not as they should be; writing all of them anew');
+    this.#metrics.checked(tookMs / 1000, differences.length);
+    if (differences.length > 0) {
+      log.warn({ differences }, 'the rules were not as they should be; writing all of them anew');
+      this.#drift += differences.length;
+      this.#o.onDrift?.(differences);
       this.#unknown = true;
       this.#compiled = undefined;
       this.#wake();
@@ -205,11 +329,14 @@ export class Proxy {
   }
 
   #planCheck(tookMs: number): void {
+    if (this.#stopping.signal.aborted) return;
     const { clock, checkMs, random = Math.random } = this.#o;
-    const cancel = clock.after(Math.max(checkMs, tookMs / checkShare) * (0.8 + 0.4 * random()), () => {
+    this.#cancelCheck = clock.after(checkDelayMs(checkMs, tookMs, random), () => {
       this.#checkDue = true;
       this.#running ??= this.#work().finally(() => (this.#running = undefined));
     });
-    this.#stopping.signal.addEventListener('abort', cancel, { once: true });
   }
 }
+
+/** Moves end in any order; of two in one life of the chain the later counts. */
+const isLater = (a: Programmed, b: Programmed): boolean => a.epoch !== b.epoch || a.endpoints >= b.endpoints;

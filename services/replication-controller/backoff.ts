@@ -1,6 +1,7 @@
-import { matchesMap } from '../../lib/api/labels.ts';
-import type { Pod, ReplicationController } from '../../lib/api/objects.ts';
+import { matches } from '../../lib/api/labels.ts';
+import type { Pod } from '../../lib/api/objects.ts';
 import { isOurs } from './reconcile.ts';
+import { podSelectorOf, type Replicated } from './replicated.ts';
 
 /** A pod that failed so soon after it was made would fail again: its template or its node is at fault. */
 const youngMs = 30_000;
@@ -20,11 +21,10 @@ export interface Hold {
  * once without a pause; then the pause is 1 s, doubled with each round of failures, at most 300 s. The failed pods themselves are the
  * memory of it: it holds over a restart, and ends when they are removed. A pod that has lived for a while is replaced at once.
  */
-export function holdOf(rc: ReplicationController, observed: readonly Pod[], nowMs: number): Hold | undefined {
+export function holdOf(rc: Replicated, observed: readonly Pod[], nowMs: number): Hold | undefined {
+  const selector = podSelectorOf(rc);
   const failed = observed
-    .filter(
-      (pod) => pod.status.phase === 'Failed' && isOurs(rc, pod) && matchesMap(rc.spec.selector, pod.metadata.labels),
-    )
+    .filter((pod) => pod.status.phase === 'Failed' && isOurs(rc, pod) && matches(selector, pod.metadata.labels))
     .map((pod) => ({ pod, createdMs: Date.parse(pod.metadata.creationTimestamp), failedMs: failedMsOf(pod) }))
     .filter(({ createdMs, failedMs }) => failedMs - createdMs < youngMs && nowMs - failedMs < rememberedMs)
     .sort((a, b) => b.failedMs - a.failedMs || (a.pod.metadata.name < b.pod.metadata.name ? -1 : 1));

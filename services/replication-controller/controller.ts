@@ -3,20 +3,24 @@ import { ApiError, hasReason, messageOf } from '../../lib/base/errors.ts';
 import { eachAtMost, inRunsOf } from '../../lib/base/parallel.ts';
 import { isGone } from '../../lib/api/ending.ts';
 import { keyOf, type Key } from '../../lib/api/keys.ts';
-import { formatSelector, selectorOf } from '../../lib/api/labels.ts';
-import type { Pod, ReplicationController, ReplicationControllerStatus } from '../../lib/api/objects.ts';
+import { formatSelector } from '../../lib/api/labels.ts';
+import type { Pod, ReplicationControllerStatus } from '../../lib/api/objects.ts';
 import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
+import { predecessorOf } from '../../lib/api/rolling-updates.ts';
 import type { Client, Outcome } from '../../lib/client/client.ts';
 import { TerminalError, type Controller, type SyncResult } from '../../lib/controller/controller.ts';
 import type { Recorder } from '../../lib/controller/events.ts';
 import type { View } from '../../lib/view/view.ts';
 import { holdOf, type Hold } from './backoff.ts';
 import { overlapping, reconcile, type Plan } from './reconcile.ts';
+import { loopOf, podSelectorOf, type Replicated, type ReplicatedResource } from './replicated.ts';
 import { sameStatus, statusOf, type Failure } from './status.ts';
 import { adopted, podOf, released } from './template.ts';
 
 export interface Parts {
-  readonly rcs: View<ReplicationController>;
+  readonly resource: ReplicatedResource;
+  /** The objects of that resource. */
+  readonly owners: View<Replicated>;
   /** With the indexes of `podIndexes`. */
   readonly pods: View<Pod>;
   readonly client: Client;
@@ -31,7 +35,7 @@ export interface Limits {
   readonly statusIntervalMs: number;
 }
 
-/** How the pods are filed: by the controller that owns them, and the ownerless by each of their labels. */
+/** How the pods are filed: by the controller that owns them, and the ownerless by namespace and by each of their labels. */
 export const podIndexes = {
   owner: (pod: Pod): readonly string[] => {
     const owner = controllerOf(pod);
@@ -40,33 +44,43 @@ export const podIndexes = {
   ownerless: (pod: Pod): readonly string[] =>
     controllerOf(pod) !== undefined
       ? []
-      : Object.entries(pod.metadata.labels ?? {}).map(([name, value]) => pair(pod.metadata.namespace, name, value)),
+      : [
+          anyOf(pod.metadata.namespace),
+          ...Object.entries(pod.metadata.labels ?? {}).map(([name, value]) =>
+            pair(pod.metadata.namespace, name, value),
+          ),
+        ],
 };
 const pair = (namespace: string | undefined, name: string, value: string): string => `${namespace}/${name}=${value}`;
 
-const updatesAtOnce = 16;
+const anyOf = (namespace: string | undefined): string => `${namespace}/`;
 
-/** Keeps the number of active pods of every ReplicationController at `spec.replicas` (F100 to F117). Writes pods, and its own status. */
+const updatesAtOnce = 16;
+/** The template was read field by field when the controller was stored: not again for each of its pods. */
+const checked = { fieldValidation: 'Ignore' } as const;
+
+/** Keeps the number of active pods of every object of its kind at `spec.replicas` (F100 to F117). Writes pods, and its own status. */
 export class ReplicationManager implements Controller {
-  readonly name = 'replication-controller';
+  readonly name;
   readonly #parts: Parts;
-  /** When each status was last written; one entry per ReplicationController. */
+  /** When each status was last written; one entry per owner. */
   readonly #written = new Map<Key, number>();
   /** Keys whose pods this leadership has seen for sure: see `#settleDoubt`. */
   #sure = new Set<Key>();
-  /** The uid and generation of which a whole pass of creations was taken last; one entry per ReplicationController. */
+  /** The uid and generation of which a whole pass of creations was taken last; one entry per owner. */
   readonly #proven = new Map<Key, string>();
   #leadership: AbortSignal | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.name = loopOf[parts.resource];
   }
 
   async sync(key: Key, signal: AbortSignal): Promise<SyncResult | void> {
-    const { rcs, client, limits } = this.#parts;
+    const { resource, owners, client, limits } = this.#parts;
     if (signal !== this.#leadership) this.#sure = new Set();
     this.#leadership = signal;
-    const rc = rcs.get(key);
+    const rc = owners.get(key);
     if (rc === undefined) {
       this.#written.delete(key);
       this.#sure.delete(key);
@@ -74,13 +88,15 @@ export class ReplicationManager implements Controller {
       return;
     }
     if (isDeleting(rc)) return; // its pods are the garbage collector's to release or remove
+    if (predecessorOf(rc) !== undefined) return; // it is to get the pods of another, which has them still
     this.#warnOfOverlap(rc);
 
-    let plan = reconcile(rc, this.#observed(rc), limits.burst);
-    if (hasWork(plan) && (await this.#settleDoubt(key, rc))) plan = reconcile(rc, this.#observed(rc), limits.burst);
+    const decide = (): Plan => reconcile(rc, this.#observed(rc), limits.burst, this.#parts.clock.now());
+    let plan = decide();
+    if (hasWork(plan) && (await this.#settleDoubt(key, rc))) plan = decide();
     if (plan.adopt.length > 0) {
       // Our view of the controller may be late; adopting for one that is gone would take pods from its successor.
-      const now = await client.get('replicationcontrollers', key, { signal });
+      const now = await client.get(resource, key, { signal });
       if (now?.metadata.uid !== rc.metadata.uid || isDeleting(now)) return { requeueAfterMs: 50 };
     }
     const hold = plan.create === 0 ? undefined : holdOf(rc, this.#observed(rc), this.#parts.clock.now());
@@ -102,10 +118,12 @@ export class ReplicationManager implements Controller {
     return { requeueAfterMs: Math.min(hold.waitMs, result?.requeueAfterMs ?? Infinity) };
   }
 
-  #observed(rc: ReplicationController): readonly Pod[] {
-    const [first] = Object.entries(rc.spec.selector);
+  #observed(rc: Replicated): readonly Pod[] {
     const { pods } = this.#parts;
-    const ownerless = first === undefined ? [] : pods.by('ownerless', pair(rc.metadata.namespace, ...first));
+    const { namespace } = rc.metadata;
+    const exact = podSelectorOf(rc).find(({ operator, values }) => operator === 'In' && values.length === 1);
+    const filed = exact === undefined ? anyOf(namespace) : pair(namespace, exact.key, exact.values[0] ?? '');
+    const ownerless = pods.by('ownerless', filed);
     return [...pods.by('owner', rc.metadata.uid), ...ownerless];
   }
 
@@ -114,12 +132,12 @@ export class ReplicationManager implements Controller {
    * pods twice. So the first work for a key in a leadership, and the first after a failure, looks at the API itself.
    * Resolves to whether there was a doubt.
    */
-  async #settleDoubt(key: Key, rc: ReplicationController): Promise<boolean> {
+  async #settleDoubt(key: Key, rc: Replicated): Promise<boolean> {
     if (this.#sure.has(key)) return false;
     const { client, pods } = this.#parts;
     const { items } = await client.list('pods', {
       ...(rc.metadata.namespace === undefined ? {} : { namespace: rc.metadata.namespace }),
-      labelSelector: formatSelector(selectorOf(rc.spec.selector)),
+      labelSelector: formatSelector(podSelectorOf(rc)),
     });
     for (const pod of items) pods.wrote(pod);
     this.#sure.add(key);
@@ -127,7 +145,7 @@ export class ReplicationManager implements Controller {
   }
 
   /** Pods fail as soon as they are made: the next wait, and somebody is told why. */
-  #putOff(rc: ReplicationController, plan: Plan, { last }: Hold): Plan {
+  #putOff(rc: Replicated, plan: Plan, { last }: Hold): Plan {
     const { reason = 'Failed', message } = last.status;
     const why = message === undefined ? reason : `${reason}: ${message}`;
     const words = `pods fail as soon as they are made, making more is put off; the last of them, ${last.metadata.name}: ${why}`;
@@ -135,7 +153,7 @@ export class ReplicationManager implements Controller {
     return { ...plan, create: 0 };
   }
 
-  async #adoptAndRelease(rc: ReplicationController, plan: Plan): Promise<void> {
+  async #adoptAndRelease(rc: Replicated, plan: Plan): Promise<void> {
     const { client, pods } = this.#parts;
     const changed = [...plan.adopt.map((pod) => adopted(rc, pod)), ...plan.release.map((pod) => released(rc, pod))];
     await eachAtMost(updatesAtOnce, changed, async (pod) => {
@@ -152,7 +170,7 @@ export class ReplicationManager implements Controller {
    * In batches of 1, 2, 4…: where the API refuses, it is asked once and not five hundred times. Once a whole pass has been
    * taken for this template, the next passes ask for all they need at once.
    */
-  async #create(key: Key, rc: ReplicationController, count: number): Promise<Failure | undefined> {
+  async #create(key: Key, rc: Replicated, count: number): Promise<Failure | undefined> {
     if (count === 0) return undefined;
     const { client, pods, recorder } = this.#parts;
     const names: string[] = [];
@@ -162,7 +180,7 @@ export class ReplicationManager implements Controller {
     this.#proven.delete(key);
     for (let size = first; names.length < count && refusal === undefined; size *= 2) {
       const drafts = Array.from({ length: Math.min(size, count - names.length) }, () => podOf(rc));
-      for (const outcome of await client.createMany('pods', drafts)) {
+      for (const outcome of await client.createMany('pods', drafts, checked)) {
         if (outcome.ok) {
           pods.wrote(outcome.object);
           names.push(outcome.object.metadata.name);
@@ -174,7 +192,7 @@ export class ReplicationManager implements Controller {
     return refusal;
   }
 
-  async #remove(rc: ReplicationController, doomed: readonly Pod[]): Promise<Failure | undefined> {
+  async #remove(rc: Replicated, doomed: readonly Pod[]): Promise<Failure | undefined> {
     const { client, pods, recorder } = this.#parts;
     const names: string[] = [];
     let refusal: Failure | undefined;
@@ -197,9 +215,9 @@ export class ReplicationManager implements Controller {
   }
 
   /** Writes the status if it differs. Figures alone may wait, so that a thousand pods starting are not a thousand writes. */
-  async #report(key: Key, seen: ReplicationController, failure: Failure | undefined): Promise<SyncResult | void> {
-    const { rcs, client, clock, limits } = this.#parts;
-    const rc = rcs.get(key) ?? seen;
+  async #report(key: Key, seen: Replicated, failure: Failure | undefined): Promise<SyncResult | void> {
+    const { resource, owners, client, clock, limits } = this.#parts;
+    const rc = owners.get(key) ?? seen;
     const { status, nextAvailableMs } = statusOf(rc, this.#observed(rc), failure, clock.now());
     const later = nextAvailableMs === undefined ? undefined : { requeueAfterMs: nextAvailableMs };
     if (sameStatus(rc.status, status)) return later;
@@ -207,12 +225,12 @@ export class ReplicationManager implements Controller {
     if (wait > 0 && isFiguresOnly(rc.status, status))
       return { requeueAfterMs: Math.min(wait, nextAvailableMs ?? wait) };
     this.#written.set(key, clock.monotonic());
-    rcs.wrote(await client.updateStatus('replicationcontrollers', { ...rc, status }));
+    owners.wrote(await client.updateStatus(resource, { ...rc, status }));
     return later;
   }
 
   /** Ends the pass as failed: retried by the loop, unless it is in the template that the fault lies. */
-  async #fail(rc: ReplicationController, failure: Failure): Promise<void> {
+  async #fail(rc: Replicated, failure: Failure): Promise<void> {
     const { client, recorder } = this.#parts;
     if (hasReason(failure.cause, 'Forbidden', 'NotFound')) {
       const namespace = await client.get('namespaces', rc.metadata.namespace ?? '');
@@ -225,15 +243,15 @@ export class ReplicationManager implements Controller {
   }
 
   /** Once per change of the spec: `observedGeneration` tells whether it has been looked at. */
-  #warnOfOverlap(rc: ReplicationController): void {
+  #warnOfOverlap(rc: Replicated): void {
     if (rc.status.observedGeneration === rc.metadata.generation) return;
-    for (const other of overlapping(rc, this.#parts.rcs.list(rc.metadata.namespace))) {
+    for (const other of overlapping(rc, this.#parts.owners.list(rc.metadata.namespace))) {
       this.#parts.recorder.event(
         rc,
         'Warning',
         'SelectorOverlap',
-        `the selector ${formatSelector(selectorOf(rc.spec.selector))} and that of ReplicationController ` +
-          `"${other.metadata.name}" (${formatSelector(selectorOf(other.spec.selector))}) match the same pods; each pod ` +
+        `the selector ${formatSelector(podSelectorOf(rc))} and that of ${other.kind} ` +
+          `"${other.metadata.name}" (${formatSelector(podSelectorOf(other))}) match the same pods; each pod ` +
           `stays with the controller that has it, but give each its own label`,
       );
     }

@@ -1,7 +1,10 @@
 import { keyOf } from '../../lib/api/keys.ts';
-import { matchesMap } from '../../lib/api/labels.ts';
-import type { Pod, ReplicationController } from '../../lib/api/objects.ts';
-import { conditionOf, controllerOf, isActive, isDeleting, isReady } from '../../lib/api/pods.ts';
+import { matches } from '../../lib/api/labels.ts';
+import type { Pod } from '../../lib/api/objects.ts';
+import { isLeaving } from '../../lib/api/leaving.ts';
+import { conditionOf, controllerOf, deletionCostOf, isActive, isDeleting, isReady } from '../../lib/api/pods.ts';
+import { agreementOf, predecessorOf } from '../../lib/api/rolling-updates.ts';
+import { podSelectorOf, type Replicated } from './replicated.ts';
 
 /** What this controller wants done, in the order in which it is to be done. Deciding is kept apart from doing. */
 export interface Plan {
@@ -17,45 +20,54 @@ export interface Plan {
 
 /**
  * The changes that bring the observed pods to `spec.replicas`, at most `maxBurst` creations or removals of them.
+ * Pods that leave as soon as their replacement is ready (`isLeaving`) count no more and are not removed: who wants them gone sees to it.
  * `observed` holds the pods of the namespace that are ours or nobody's; others in it are left alone (F114).
  * Depends on its arguments only, never on which event woke us; a settled state gives a plan without work,
  * so running it again after a crash or a duplicate event is harmless.
  */
-export function reconcile(rc: ReplicationController, observed: readonly Pod[], maxBurst: number): Plan {
-  const matches = (pod: Pod): boolean => matchesMap(rc.spec.selector, pod.metadata.labels);
+export function reconcile(rc: Replicated, observed: readonly Pod[], maxBurst: number, nowMs = 0): Plan {
+  const selector = podSelectorOf(rc);
+  const fits = (pod: Pod): boolean => matches(selector, pod.metadata.labels);
   const ours = observed.filter((pod) => isOurs(rc, pod));
-  const release = ours.filter((pod) => !matches(pod)).sort(byKey);
-  const adopt = observed.filter((pod) => controllerOf(pod) === undefined && isActive(pod) && matches(pod)).sort(byKey);
-  const active = [...ours.filter((pod) => isActive(pod) && matches(pod)), ...adopt];
-  const missing = rc.spec.replicas - active.length;
+  const release = ours.filter((pod) => !fits(pod)).sort(byKey);
+  const adopt = observed.filter((pod) => controllerOf(pod) === undefined && isActive(pod) && fits(pod)).sort(byKey);
+  const active = [...ours.filter((pod) => isActive(pod) && fits(pod)), ...adopt];
+  const staying = active.filter((pod) => !isLeaving(pod, nowMs));
+  const missing = rc.spec.replicas - staying.length;
   return {
     adopt,
     release,
     create: Math.max(0, Math.min(missing, maxBurst)),
-    remove: missing >= 0 ? [] : cheapestToLoseFirst(active).slice(0, Math.min(-missing, maxBurst)),
+    remove: missing >= 0 ? [] : cheapestToLoseFirst(staying).slice(0, Math.min(-missing, maxBurst)),
   };
 }
 
-export const isOurs = (rc: ReplicationController, pod: Pod): boolean => controllerOf(pod)?.uid === rc.metadata.uid;
+export const isOurs = (rc: Replicated, pod: Pod): boolean => controllerOf(pod)?.uid === rc.metadata.uid;
 
-/** Other controllers whose pods ours would claim if they had no owner, or the other way round (F114): worth a warning. */
-export const overlapping = (
-  rc: ReplicationController,
-  others: readonly ReplicationController[],
-): readonly ReplicationController[] =>
+/**
+ * Other controllers whose pods ours would claim if they had no owner, or the other way round (F114): worth a warning. Not the two of a
+ * rolling update that is about to give the old one a label of its own, nor one that is to take over from the other.
+ */
+export const overlapping = <T extends Replicated>(rc: Replicated, others: readonly T[]): readonly T[] =>
   others
     .filter(
       (other) =>
         other.metadata.uid !== rc.metadata.uid &&
         !isDeleting(other) &&
-        (matchesMap(rc.spec.selector, other.spec.template.metadata?.labels) ||
-          matchesMap(other.spec.selector, rc.spec.template.metadata?.labels)),
+        !isToSucceed(rc, other) &&
+        !isToSucceed(other, rc) &&
+        (matches(podSelectorOf(rc), other.spec.template.metadata?.labels) ||
+          matches(podSelectorOf(other), rc.spec.template.metadata?.labels)),
     )
     .sort(byKey);
 
-// ---- Which pod to lose --------------------------------------------------------------------------
+function isToSucceed(next: Replicated, old: Replicated): boolean {
+  const agreement = agreementOf(next);
+  const from = agreement?.label === undefined ? undefined : agreement.from;
+  return from === old.metadata.name || predecessorOf(next)?.uid === old.metadata.uid;
+}
 
-export const deletionCostAnnotation = 'controller.kubernetes.io/pod-deletion-cost';
+// ---- Which pod to lose --------------------------------------------------------------------------
 
 /**
  * Without a node before with one, pending before running, not ready before ready, a lower deletion cost before a higher,
@@ -96,7 +108,7 @@ function rated(pod: Pod): Rated {
       pod.spec.nodeName === undefined ? 0 : 1,
       pod.status.phase === 'Running' ? 1 : 0,
       isReady(pod) ? 1 : 0,
-      deletionCost(pod),
+      deletionCostOf(pod),
     ],
     lasting: [
       isReady(pod) && !Number.isNaN(readySince) ? -readySince : 0,
@@ -116,12 +128,6 @@ function compare(a: Rated, b: Rated, of: (each: Rated) => readonly number[]): nu
     if (difference !== 0) return difference;
   }
   return of === lasting ? byKey(a.pod, b.pod) : 0;
-}
-
-/** What does not read as a whole number counts as 0. */
-function deletionCost(pod: Pod): number {
-  const cost = pod.metadata.annotations?.[deletionCostAnnotation] ?? '';
-  return /^-?[0-9]{1,10}$/.test(cost) ? Number(cost) : 0;
 }
 
 type Named = Parameters<typeof keyOf>[0];

@@ -1,20 +1,18 @@
 import { apiVersionOf, kinds } from '../../lib/api/kinds.ts';
-import type { OwnerReference, Pod, ReplicationController } from '../../lib/api/objects.ts';
+import type { OwnerReference, Pod } from '../../lib/api/objects.ts';
 import { traceAnnotation } from '../../lib/base/trace.ts';
 import type { Draft } from '../../lib/client/client.ts';
+import { isReplicaSet, type Replicated } from './replicated.ts';
 
 /** The mark that makes a pod this controller's. */
-export const ownerReferenceOf = (rc: ReplicationController): OwnerReference => ({
-  apiVersion: apiVersionOf(kinds.replicationcontrollers),
-  kind: kinds.replicationcontrollers.kind,
-  name: rc.metadata.name,
-  uid: rc.metadata.uid,
-  controller: true,
-  blockOwnerDeletion: true,
-});
+export function ownerReferenceOf(rc: Replicated): OwnerReference {
+  const info = isReplicaSet(rc) ? kinds.replicasets : kinds.replicationcontrollers;
+  const { name, uid } = rc.metadata;
+  return { apiVersion: apiVersionOf(info), kind: info.kind, name, uid, controller: true, blockOwnerDeletion: true };
+}
 
 /** A pod of the template, named by the server (`web-x7k2p`). It carries on the trace of the change that asked for it. */
-export function podOf(rc: ReplicationController): Draft<Pod> {
+export function podOf(rc: Replicated): Draft<Pod> {
   const { metadata = {}, spec } = rc.spec.template;
   const trace = rc.metadata.annotations?.[traceAnnotation];
   const annotations = { ...metadata.annotations, ...(trace === undefined ? {} : { [traceAnnotation]: trace }) };
@@ -34,7 +32,7 @@ export function podOf(rc: ReplicationController): Draft<Pod> {
 }
 
 /** The pod as one of ours; conditional on its revision when written. */
-export const adopted = (rc: ReplicationController, pod: Pod): Pod => ({
+export const adopted = (rc: Replicated, pod: Pod): Pod => ({
   ...pod,
   metadata: {
     ...pod.metadata,
@@ -43,7 +41,7 @@ export const adopted = (rc: ReplicationController, pod: Pod): Pod => ({
 });
 
 /** The pod without us as its owner. */
-export function released(rc: ReplicationController, pod: Pod): Pod {
+export function released(rc: Replicated, pod: Pod): Pod {
   const owners = (pod.metadata.ownerReferences ?? []).filter((owner) => owner.uid !== rc.metadata.uid);
   const { ownerReferences: _, ...metadata } = pod.metadata;
   return { ...pod, metadata: owners.length === 0 ? metadata : { ...metadata, ownerReferences: owners } };

@@ -2,7 +2,7 @@ import type { Key } from '../../lib/api/keys.ts';
 import type { Labels } from '../../lib/api/objects.ts';
 import type { Placement } from './schedule.ts';
 import { canReach } from '../../lib/api/storage.ts';
-import { selectedNodeOf, type DiskAsk } from './disks.ts';
+import { selectedNodeOf, type DiskAsk } from '../../lib/placing/disks.ts';
 
 /** What becomes of a pod that has its node and waits for its claims to get their disks there. */
 export type Outlook = 'bind' | 'wait' | 'chooseAnew';

@@ -7,7 +7,7 @@ import { selectedNodeAnnotation } from '../../lib/api/storage.ts';
 import type { Client } from '../../lib/client/client.ts';
 import type { View } from '../../lib/view/view.ts';
 import { Awaiting, outlook } from './awaiting.ts';
-import type { Cluster } from './cluster.ts';
+import type { Cluster } from '../../lib/placing/cluster.ts';
 import type { Placement, Refusal } from './schedule.ts';
 
 interface Parts {

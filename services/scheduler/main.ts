@@ -1,5 +1,5 @@
 import { runControllerService } from '../../lib/controller/service.ts';
-import { schedulerOptions } from './config.ts';
+import { leaseOf, schedulerOptions } from './config.ts';
 import { setup } from './setup.ts';
 
-runControllerService('scheduler', schedulerOptions, setup);
+runControllerService('scheduler', schedulerOptions, setup, { lease: leaseOf });

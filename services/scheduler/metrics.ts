@@ -5,6 +5,8 @@ export interface SchedulerMetrics {
   decided(ms: number, placed: number, refused: number): void;
   /** A pod got its node so long after it was made. */
   bound(ms: number): void;
+  /** So many pods were ended to make room; or not all of them could be. */
+  preempted(victims: number, done: boolean): void;
   /** A binding was refused. */
   failed(reason: string): void;
 }
@@ -15,6 +17,9 @@ export function schedulerMetrics(
 ): SchedulerMetrics {
   const decisions = meter.createCounter('troupe_scheduler_decisions', { description: 'Pods decided, by result' });
   const bindings = meter.createCounter('troupe_scheduler_bindings', { description: 'Bindings, by result' });
+  const victims = meter.createCounter('troupe_scheduler_victims', {
+    description: 'Pods to be ended for others of higher priority, by whether all of them could be',
+  });
   const batch = meter.createHistogram('troupe_scheduler_batch_seconds', {
     description: 'Time to decide one batch',
     advice: { explicitBucketBoundaries: [0.0005, 0.002, 0.01, 0.05, 0.2, 1] },
@@ -37,6 +42,9 @@ export function schedulerMetrics(
     bound(ms) {
       bindings.add(1, { result: 'bound' });
       latency.record(Math.max(0, ms) / 1000);
+    },
+    preempted: (count, done) => {
+      victims.add(count, { result: done ? 'ended' : 'refused' });
     },
     failed: (reason) => bindings.add(1, { result: reason }),
   };

@@ -1,28 +1,29 @@
 import type { Pod } from '../../lib/api/objects.ts';
-import type { Ask, Cluster, Group, NodeState } from './cluster.ts';
-import { explain, filters, type Filter } from './filters.ts';
-import { penalties } from './scores.ts';
+import { chooseNode, type Choice, type ChooseOptions } from '../../lib/placing/choose.ts';
+import type { Ask, Cluster } from '../../lib/placing/cluster.ts';
+import { spread } from '../../lib/placing/profile.ts';
+import { sceneOf } from '../../lib/placing/scene.ts';
+import { RoomMaker, type Refusal } from './making-room.ts';
+import { DeadlineError } from './module/deadline.ts';
+import type { PreemptOptions } from './preempt.ts';
+
+export type { Refusal } from './making-room.ts';
 
 export interface Placement {
   readonly ask: Ask;
   readonly nodeName: string;
 }
-export interface Refusal {
-  readonly pod: Pod;
-  /** Why it fits nowhere, for people. */
-  readonly message: string;
-}
 export interface Schedule {
   readonly placements: readonly Placement[];
   readonly refusals: readonly Refusal[];
+  /** Not decided: too much of the batch's time was lost on others. */
+  readonly postponed: readonly Pod[];
   /** Where the next batch begins to look. */
   readonly start: number;
 }
-export interface ScheduleOptions {
-  /** Index among `cluster.nodes` of the first node to look at; a whole number, taken modulo their count. */
-  readonly start: number;
-  /** How many nodes that would do are compared before one is taken. */
-  readonly sample: number;
+export interface ScheduleOptions extends ChooseOptions {
+  /** Default: no pod is ended for another. */
+  readonly preemption?: Pick<PreemptOptions, 'budgetsOf' | 'ending' | 'candidates'>;
 }
 
 /**
@@ -30,29 +31,56 @@ export interface ScheduleOptions {
  * leaves the cluster as it was.
  *
  * A pod takes the best of the first `sample` nodes that would do, looking round from where the pod before it ended; every
- * node is tried before a pod is refused. Beginning further on each time also settles ties evenly.
+ * node is tried before a pod is refused. Beginning further on each time also settles ties evenly; a profile that fills nodes
+ * begins at the first one each time.
  */
 export function schedule(pods: readonly Pod[], cluster: Cluster, options: ScheduleOptions): Schedule {
   const placements: Placement[] = [];
   const refusals: Refusal[] = [];
+  const postponed: Pod[] = [];
   const refused = new Map<string, string>();
+  let cutOff = 0;
+  const { profile = spread, preemption } = options;
   let start = options.start;
+  const room =
+    preemption === undefined ? undefined : new RoomMaker(cluster, { ...preemption, profile, start: options.start });
+  const refuse = (ask: Ask, message: string, shape: string): void => {
+    refusals.push(room?.refuse(ask, message, shape) ?? { pod: ask.pod, message });
+  };
   try {
     for (const pod of pods) {
       const ask = cluster.ask(pod);
-      // Placements only take room away: a pod like one refused before in this batch needs no second look.
-      const known = refused.size === 0 ? undefined : refused.get(shapeOf(ask));
+      // Placements only take room away: a pod like one refused before in this batch needs no second look, unless room is kept for it.
+      // Affinity and spreading are other: there a placement may be what a pod waits for.
+      const scene = sceneOf(ask, cluster);
+      const shape = (): string => shapeOf(ask, scene === undefined ? -1 : placements.length);
+      const isKept = (pod.status.nominatedNodeName ?? '') !== '';
+      const known = refused.size === 0 || isKept || profile.within !== undefined ? undefined : refused.get(shape());
       if (known !== undefined) {
-        refusals.push({ pod, message: known });
+        refuse(ask, known, shape());
         continue;
       }
-      const choice =
-        ask.disks?.blocked !== undefined ? { node: undefined, start } : choose(ask, cluster, { ...options, start });
+      if (cutOff >= mostCutOff) {
+        postponed.push(pod);
+        continue;
+      }
+      const decide = (): Choice => chooseNode(ask, scene, cluster, { ...options, start });
+      const giveBack = cluster.yieldTo(pod);
+      let choice: Choice;
+      try {
+        choice = profile.within === undefined ? decide() : profile.within(decide);
+      } catch (error) {
+        if (!(error instanceof DeadlineError)) throw error;
+        cutOff += 1;
+        refusals.push({ pod, message: `the rules of the scheduling module ${error.message} over this pod` });
+        continue;
+      } finally {
+        giveBack();
+      }
       start = choice.start;
       if (choice.node === undefined) {
-        const message = explain(ask, cluster.nodes);
-        refused.set(shapeOf(ask), message);
-        refusals.push({ pod, message });
+        if (!isKept) refused.set(shape(), choice.message);
+        refuse(ask, choice.message, shape());
       } else {
         cluster.assume(ask, choice.node.name);
         placements.push({ ask, nodeName: choice.node.name });
@@ -60,50 +88,18 @@ export function schedule(pods: readonly Pod[], cluster: Cluster, options: Schedu
     }
   } finally {
     for (const { ask } of placements) cluster.forget(ask.key);
+    room?.undo();
   }
-  return { placements, refusals, start };
+  return { placements, refusals, postponed, start };
 }
 
-function choose(
-  ask: Ask,
-  cluster: Cluster,
-  { start, sample }: ScheduleOptions,
-): { readonly node: NodeState | undefined; readonly start: number } {
-  const { nodes } = cluster;
-  const relevant = filters.filter((filter) => filter.concerns(ask));
-  const groups = ask.groupIds.flatMap((id): Group | readonly [] => cluster.group(id) ?? []);
-  const first = nodes.length === 0 ? 0 : start % nodes.length;
-  let best: NodeState | undefined;
-  let least = Infinity;
-  let found = 0;
-  let looked = 0;
-  while (looked < nodes.length && found < sample) {
-    const at = first + looked++;
-    const node = nodes[at < nodes.length ? at : at - nodes.length];
-    if (node === undefined || !fits(ask, node, relevant)) continue;
-    found += 1;
-    const penalty = penaltyOf(ask, node, groups);
-    if (penalty < least) {
-      best = node;
-      least = penalty;
-    }
-  }
-  return { node: best, start: first + (looked < nodes.length ? looked : 1) };
-}
+/** So many pods of a batch may be cut off before the rest waits for the next one: a batch holds up everything else. */
+const mostCutOff = 3;
 
-function fits(ask: Ask, node: NodeState, relevant: readonly Filter[]): boolean {
-  for (const filter of relevant) if (filter.refuse(ask, node) !== undefined) return false;
-  return true;
-}
-
-function penaltyOf(ask: Ask, node: NodeState, groups: readonly Group[]): number {
-  let sum = 0;
-  for (const penalty of penalties) sum += penalty.of(ask, node, groups);
-  return sum;
-}
-
-/** Pods with the same text are refused for the same reasons. */
-function shapeOf({ pod, needs, hostPorts, claimKeys }: Ask): string {
-  const { nodeSelector, tolerations } = pod.spec;
-  return JSON.stringify([needs, hostPorts, nodeSelector, tolerations, claimKeys]);
+/** Pods with the same text are refused for the same reasons, those that others mean something to (`turn`) until the next placement. */
+function shapeOf({ pod, needs, hostPorts, claimKeys }: Ask, turn: number): string {
+  const { nodeSelector, tolerations, affinity, topologySpreadConstraints } = pod.spec;
+  const { namespace, labels } = pod.metadata;
+  const others = turn < 0 ? [] : [turn, namespace, labels, topologySpreadConstraints];
+  return JSON.stringify([needs, hostPorts, nodeSelector, tolerations, claimKeys, affinity, others]);
 }

@@ -113,8 +113,8 @@ export function busContract(name: string, make: () => Promise<BusUnderTest>): vo
         () => undefined,
       );
       await sub.ready;
-      assert.equal(text(await asking.request(`${cluster}.echo`, Buffer.from('hello'), 2_000)), 'hello!');
-      await assert.rejects(asking.request(`${cluster}.nobody`, Buffer.alloc(0), 2_000), hasReason('NotFound'));
+      assert.equal(text(await asking.request(`${cluster}.echo`, Buffer.from('hello'), 10_000)), 'hello!');
+      await assert.rejects(asking.request(`${cluster}.nobody`, Buffer.alloc(0), 10_000), hasReason('NotFound'));
       await collect(answering, `${cluster}.silent`);
       await assert.rejects(asking.request(`${cluster}.silent`, Buffer.alloc(0), 50), hasReason('Timeout'));
     });

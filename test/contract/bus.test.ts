@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { silentLog } from '../../lib/base/log.ts';
 import type { Bus } from '../../lib/bus/bus.ts';
 import { MemoryBus } from '../../lib/bus/memory-bus.ts';
@@ -49,4 +51,40 @@ busContract('NATS', async () => {
       await server.remove();
     },
   };
+});
+
+describe('NATS bus while it connects', () => {
+  it('loses no subscription, whenever it is made', async function () {
+    this.timeout(60_000);
+    const server = await startNatsServer();
+    try {
+      for (let round = 0; round < 5; round++) {
+        const bus = connectBus({ servers: [server.url], name: 'early', cluster: 'contract', log: silentLog });
+        const heard = new Set<string>();
+        const subscriptions = [];
+        const subjects: string[] = [];
+        while (!bus.connected) {
+          const subject = `early.${subjects.length}`;
+          subjects.push(subject);
+          subscriptions.push(
+            bus.subscribe(
+              subject,
+              ({ subject: said }) => heard.add(said),
+              () => undefined,
+            ),
+          );
+          // A bus that takes long is asked for less often: it is the moment that counts, not how many there are.
+          await (subjects.length < 300 ? turn() : delay(1));
+        }
+        await Promise.all(subscriptions.map(({ ready }) => ready));
+        for (const subject of subjects) bus.publish({ subject, headers: {}, data: Buffer.from('x') });
+        await until(() => heard.size === subjects.length, {
+          what: () => `all ${subjects.length} hear; silent are ${subjects.filter((each) => !heard.has(each)).join()}`,
+        }).finally(() => bus.close());
+        assert.equal(heard.size, subjects.length);
+      }
+    } finally {
+      await server.remove();
+    }
+  });
 });

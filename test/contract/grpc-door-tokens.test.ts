@@ -30,7 +30,7 @@ describe('gRPC door: tokens', () => {
   }
   /** The client of a program in a pod. */
   function inPod(withToken: string): Client {
-    const client = newClient({ address: fixture.address, timeoutMs: 2_000, token: () => withToken });
+    const client = newClient({ address: fixture.address, timeoutMs: 10_000, token: () => withToken });
     clients.push(client);
     return client;
   }

@@ -176,6 +176,17 @@ describe('gRPC door: calls as anybody makes them', () => {
       await fixture.call('troupe.v1.Pods', 'Bind', {
         binding: { metadata: { namespace: 'default', name: 'a' }, target: { name: 'n1' } },
       });
+      const look = { ephemeralContainers: [{ name: 'look', image: 'busybox:1' }] };
+      await fixture.call('troupe.v1.Pods', 'UpdateEphemeralContainers', {
+        object: { metadata: { namespace: 'default', name: 'a' }, spec: look },
+      });
+      const looked = await fixture.call('troupe.v1.Pods', 'Patch', {
+        namespace: 'default',
+        name: 'a',
+        subresource: 'ephemeralcontainers',
+        patch: JSON.stringify({ spec: look }),
+      });
+      assert.equal((looked.spec as Pod['spec']).ephemeralContainers?.[0]?.name, 'look');
       const pods = await fixture.api.list('pods');
       assert.deepEqual([pods.items[0]?.metadata.labels, pods.items[0]?.spec.nodeName], [{ v: '3' }, 'n1']);
       await fixture.call('troupe.v1.Pods', 'Delete', {

@@ -81,6 +81,17 @@ export function streamCases(get: () => StreamsUnderTest): void {
     assert.equal((await runtime.inspect(id))?.state, 'running');
   });
 
+  it('hears the answer to the last of its input, though the container reads on', async () => {
+    const { runtime, container } = get();
+    const id = await container({ stdin: true });
+    const process = await runtime.attach(id, { stdin: true }, never);
+    await process.write(Buffer.from('the last word\n'));
+    process.endInput();
+    assert.deepEqual(await read(process), { stdout: 'the last word\n', stderr: '' });
+    assert.equal(await process.exitCode(), undefined);
+    assert.equal((await runtime.inspect(id))?.state, 'running');
+  });
+
   it('hears the end of what it is attached to', async () => {
     const { runtime, container } = get();
     const id = await container({ stdin: true });

@@ -114,6 +114,16 @@ export function runtimeContract(name: string, make: () => Promise<RuntimeUnderTe
       assert.equal(await runtime.inspect(id), undefined);
     });
 
+    it('does not run again what has ended, where the answers to create and start were lost', async () => {
+      const wish = sandboxSpec();
+      const id = await started(wish);
+      await runtime.kill(id, 'SIGKILL');
+      await until(async () => (await runtime.inspect(id))?.state === 'exited', { what: 'it has ended' });
+      assert.equal(await runtime.create(wish), id);
+      assert.equal((await runtime.start(id))?.state, 'exited');
+      assert.equal((await runtime.inspect(id))?.state, 'exited');
+    });
+
     it('says ImageNotFound for an image that is not there', async () => {
       const sandbox = await started(sandboxSpec());
       await assert.rejects(runtime.create({ ...spec(sandbox), image: 'troupe-test/absent:1' }), {

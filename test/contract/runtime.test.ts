@@ -53,6 +53,41 @@ if (why === undefined) {
       await mine.remove(id);
     });
 
+    it('holds nothing of a container up for files that nobody takes, and lets go of one that is removed', async () => {
+      const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
+      const program = '/bin/busybox head -c 20000000 /dev/zero > /big; exec /bin/busybox sleep 1000';
+      await runtime.prepare();
+      const plain = { labels: {}, env: [], mounts: [] };
+      const sandboxId = await runtime.create({ name: 'files-sandbox', image: infraImageName, ...plain });
+      await runtime.start(sandboxId);
+      const spec = { ...plain, sandboxId, command: ['/bin/busybox', 'sh', '-c', program] };
+      const id = await runtime.create({ name: 'files', image: 'troupe-test/busybox:1', ...spec });
+      await runtime.start(id);
+      const never = new AbortController().signal;
+      const isWhole = async (): Promise<boolean> => {
+        const looking = new AbortController();
+        const { sizeBytes } = await runtime.readFiles(id, '/big', looking.signal);
+        looking.abort(); // lets go of what is not read
+        return sizeBytes === 20_000_000;
+      };
+      await until(isWhole, { what: 'the file' });
+      const stalled = (await runtime.readFiles(id, '/big', never)).tar[Symbol.asyncIterator]();
+      await stalled.next();
+      assert.equal((await runtime.exec(id, ['/bin/busybox', 'true'], 5_000)).exitCode, 0);
+      await runtime.stop(id, 0);
+      assert.equal((await runtime.inspect(id))?.state, 'exited');
+      await stalled.return?.();
+      // One that has ended is read by the engine's archives, behind which everything else waits.
+      const archive = (await runtime.readFiles(id, '/big', never)).tar[Symbol.asyncIterator]();
+      await archive.next();
+      await runtime.remove(id);
+      assert.equal(await runtime.inspect(id), undefined);
+      await assert.rejects(async () => {
+        for (let piece = await archive.next(); piece.done !== true; piece = await archive.next()) void piece;
+      });
+      await runtime.remove(sandboxId);
+    });
+
     it('gives a container of a sandbox that had no pod the host name of its pod, from its first moment', async () => {
       const runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'test', node: 'n1' });
       await runtime.prepare();

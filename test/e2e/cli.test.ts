@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { aPod } from '../support/builders.ts';
-import { freePort } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/until.ts';
 
 /** The command as people run it, against an apiserver process: no controllers, so that nothing moves by itself. */

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '../../lib/client/client.ts';
 import { newClient } from '../../lib/client/grpc-client.ts';
-import { freePort, startNatsServer, type NatsServer } from '../support/nats-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { startNatsServer, type NatsServer } from '../support/nats-server.ts';
 import { until } from '../support/until.ts';
 
 interface Line {

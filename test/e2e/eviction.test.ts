@@ -37,7 +37,7 @@ describe(`eviction by real figures${why === undefined ? '' : ` (skipped: ${why})
     const run = { clock: systemClock, log: silentLog };
     watch = watchNode({
       ...{ ...run, node: nodeName, agent: () => node.agent, runtime, cgroups, thresholds, signal: stop.signal },
-      storage: newDiskStorage(dataDir, new Map()),
+      storage: newDiskStorage(dataDir, new Map(), node.memory),
       images: new ImageKeeper({ ...run, runtime, file: join(dataDir, 'images.json') }),
       rooms: () => readRooms({ dataDir, imageDir: engine.rootDir }),
       imageHigh: 1,

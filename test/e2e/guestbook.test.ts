@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { get, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { isReady } from '../../lib/api/pods.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
 import { run, TestCluster } from '../support/cluster.ts';
+import { clientPrograms, runClient } from '../support/kubectl.ts';
 import { until } from '../support/until.ts';
 import { allParts } from '../support/parts.ts';
 
@@ -57,7 +61,6 @@ describe('e2e/guestbook', function () {
     for (const words of [
       ['get', 'pods', '-A', '-o', 'wide'],
       ['events', '-A'],
-      ['status', '--data', cluster.dataDir],
     ]) {
       const { stdout, stderr } = await cluster.troupe(...words);
       process.stderr.write(`\n$ troupe ${words.join(' ')}\n${stdout}${stderr}`);
@@ -199,6 +202,35 @@ describe('e2e/guestbook', function () {
       /0\/1 nodes are available: 1 insufficient cpu/i,
     );
     await cluster.troupe('delete', 'pod', 'giant');
+  });
+
+  it('takes the Guestbook as it was first published from kubectl, unchanged', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'troupe-guestbook-'));
+    const { kubectl: program } = clientPrograms();
+    const kubectl = async (line: string): Promise<string> => {
+      const said = await runClient(program, line.split(' '), { kubeconfig: cluster.kubeconfig, home });
+      assert.equal(said.code, 0, `kubectl ${line}\n${said.stdout}${said.stderr}`);
+      return said.stdout;
+    };
+    try {
+      await kubectl('create namespace classic');
+      const applied = await kubectl('-n classic apply -f test/support/manifests/classic-guestbook');
+      assert.match(applied, /^replicationcontroller\/frontend created$/m);
+      assert.match(applied, /^service\/redis-slave created$/m);
+      await kubectl('-n classic wait --for=jsonpath={.status.readyReplicas}=3 rc/frontend --timeout=60s');
+      await kubectl('-n classic wait --for=jsonpath={.status.readyReplicas}=2 rc/redis-slave --timeout=60s');
+      const ip = await kubectl('-n classic get service frontend -o jsonpath={.spec.clusterIP}');
+      await until(() => post(ip, 'as in the old days'), { timeoutMs: 30_000, what: 'an entry to be taken' });
+      await until(async () => (await entries(ip)).entries.some((text) => text.includes('as in the old days')), {
+        timeoutMs: 20_000,
+        what: 'a replica to have the entry',
+      });
+      const again = await kubectl('-n classic apply -f test/support/manifests/classic-guestbook');
+      assert.match(again, /^replicationcontroller\/frontend unchanged$/m);
+      await kubectl('delete namespace classic');
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
   });
 
   it('ends in the same state when any part is killed', async () => {

@@ -234,8 +234,8 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
       { verb: 'logs', namespace: 'default', pod: 'talker', follow: true },
       stop.signal,
     );
-    for await (const { data } of stream) {
-      text += Buffer.from(data ?? '').toString();
+    for await (const { channel, data } of stream) {
+      if (channel === 'stdout') text += Buffer.from(data ?? '').toString();
       if (text.includes('line 3')) break;
     }
     stop.abort();

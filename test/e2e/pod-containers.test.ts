@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Pod } from '../../lib/api/objects.ts';
@@ -18,15 +19,7 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
   const folder = mkdtempSync(join(tmpdir(), 'troupe-containers-'));
   before(async function () {
     if (why !== undefined) this.skip();
-    const seccompDir = join(folder, 'seccomp');
-    mkdirSync(seccompDir);
-    const noMkdir = { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' };
-    writeFileSync(
-      join(seccompDir, 'no-mkdir.json'),
-      JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [noMkdir] }),
-    );
     node = await RealNode.start(168, {
-      security: { seccompDir, allowedSysctls: ['kernel.msgmax'] },
       dns: {
         clusterDns: '10.96.0.10',
         clusterDomain: 'cluster.local',
@@ -281,94 +274,6 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
     });
   });
 
-  describe('rights', () => {
-    const status = (field: string): string => `awk '/^${field}:/ { print $2 }' /proc/self/status`;
-    const run = async (name: string, spec: object, command: string): Promise<string> => {
-      await node.createPod(name, { containers: [{ name: 'main', command: sleeps, ...spec }] });
-      await node.untilReady(name);
-      return (await node.exec(name, 'main', command)).trim();
-    };
-
-    it('run as the user, group and groups that they ask for', async () => {
-      await node.createPod('who', {
-        securityContext: { runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000, supplementalGroups: [4000] },
-        containers: [
-          { name: 'main', command: sleeps },
-          { name: 'own', command: sleeps, securityContext: { runAsUser: 7 } },
-        ],
-      });
-      await node.untilReady('who');
-      const id = 'id -u; id -g; id -G';
-      assert.equal(await node.exec('who', 'main', id), '1000\n2000\n2000 3000 4000\n');
-      assert.match(await node.exec('who', 'own', id), /^7\n2000\n/);
-    });
-
-    it('have the capabilities that they ask for, with or without CAP_', async () => {
-      const netAdmin = 12;
-      const none = await run('none', { securityContext: { capabilities: { drop: ['ALL'] } } }, status('CapEff'));
-      assert.equal(BigInt(`0x${none}`), 0n);
-      const only = { capabilities: { drop: ['ALL'], add: ['CAP_NET_ADMIN'] } };
-      const one = await run('one', { securityContext: only }, status('CapEff'));
-      assert.equal(BigInt(`0x${one}`), 1n << BigInt(netAdmin));
-    });
-
-    it("have all of them where they are privileged, as far as this machine's root has them itself", async () => {
-      const all = (1n << (BigInt(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8')) + 1n)) - 1n;
-      const own = /^CapEff:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-      const privileged = { securityContext: { privileged: true } };
-      if (BigInt(`0x${own}`) === all) {
-        assert.equal(BigInt(`0x${await run('all', privileged, status('CapEff'))}`), all);
-        return;
-      }
-      await node.createPod('all', { containers: [{ name: 'main', command: sleeps, ...privileged }] });
-      await node.untilPod('all', 'says why it does not run', ({ status: { containerStatuses } }) =>
-        /unable to apply caps/.test(containerStatuses?.[0]?.state?.waiting?.message ?? ''),
-      );
-    });
-
-    it('cannot write to their root, gain privileges, or make folders, where that is asked for', async () => {
-      await assert.rejects(
-        run('read', { securityContext: { readOnlyRootFilesystem: true } }, 'touch /tmp/x'),
-        /Read-only/,
-      );
-      assert.equal(
-        await run('gain', { securityContext: { allowPrivilegeEscalation: false } }, status('NoNewPrivs')),
-        '1',
-      );
-      const strict = { seccompProfile: { type: 'Localhost', localhostProfile: 'no-mkdir.json' } };
-      await assert.rejects(run('strict', { securityContext: strict }, 'mkdir /tmp/x'), /not permitted/);
-      assert.equal(await run('filtered', {}, status('Seccomp')), '2');
-      const free = { seccompProfile: { type: 'Unconfined' } };
-      assert.equal(await run('free', { securityContext: free }, status('Seccomp')), '0');
-      const gone = { seccompProfile: { type: 'Localhost', localhostProfile: 'gone.json' } };
-      await node.createPod('gone', { containers: [{ name: 'main', command: sleeps, securityContext: gone }] });
-      await node.untilPod('gone', 'says what is missing', ({ status: { containerStatuses } }) =>
-        /profile "gone.json" cannot be read/.test(containerStatuses?.[0]?.state?.waiting?.message ?? ''),
-      );
-    });
-
-    it('see all of /proc only where they ask for it', async () => {
-      const mounts = 'grep -c " /proc/" /proc/mounts || true';
-      assert.notEqual(await run('masked', {}, mounts), '0');
-      assert.equal(await run('unmasked', { securityContext: { procMount: 'Unmasked' } }, mounts), '0');
-    });
-
-    it("set the kernel's values for their own pod alone", async () => {
-      const before = readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8');
-      const sysctls = [
-        { name: 'net.ipv4.ip_unprivileged_port_start', value: '80' },
-        { name: 'net/ipv4/tcp_fin_timeout', value: '17' },
-        { name: 'kernel.msgmax', value: '9000' },
-      ];
-      await node.createPod('tuned', { securityContext: { sysctls } });
-      await node.untilReady('tuned');
-      const read =
-        'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/tcp_fin_timeout /proc/sys/kernel/msgmax';
-      assert.equal(await node.exec('tuned', 'main', read), '80\n17\n9000\n');
-      assert.equal(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'), before);
-    });
-  });
-
   describe('life', () => {
     it('run hooks after the start and before the end: the next container waits, and the pod is not ready before', async () => {
       await node.createPod('hooked', {
@@ -511,6 +416,24 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
       );
       await node.client.delete('pods', 'default/first');
       await node.untilReady('second');
+    });
+
+    it('lead a port of the node in on the one address that they name (hostIP)', async () => {
+      const port = 18_132;
+      const other = '198.51.100.132';
+      const serve = `mkdir /www; echo here > /www/index.html; exec httpd -f -p 80 -h /www`;
+      const ports = [{ containerPort: 80, hostPort: port, hostIP: node.hostIp }];
+      await node.createPod('lead', { containers: [{ name: 'main', command: sh(serve), ports }] });
+      await node.untilReady('lead');
+      const get = async (host: string): Promise<string> =>
+        (await fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(3_000) })).text();
+      execFileSync('ip', ['address', 'add', `${other}/32`, 'dev', 'lo']);
+      try {
+        await until(async () => (await get(node.hostIp)) === 'here\n', { what: 'it answers', timeoutMs: 10_000 });
+        await assert.rejects(get(other));
+      } finally {
+        execFileSync('ip', ['address', 'del', `${other}/32`, 'dev', 'lo']);
+      }
     });
   });
 });

@@ -55,7 +55,7 @@ describe(`the health of pods on a real engine${why === undefined ? '' : ` (skipp
       const from = performance.now();
       await node.untilReady('web');
       const tookMs = performance.now() - from;
-      assert.ok(tookMs < 1_000, `${tookMs} ms`);
+      assert.ok(tookMs < 5_000, `half of its period: ${tookMs} ms`);
       assert.deepEqual(toldOf('web', 'Unhealthy'), [], 'a program that has yet to begin is not sick');
     });
 

@@ -6,8 +6,10 @@ import Docker from 'dockerode';
 import tar from 'tar-stream';
 import { withLibraries } from '../../examples/images/programs.ts';
 import type { Pod, TokenRequest } from '../../lib/api/objects.ts';
+import { isReady } from '../../lib/api/pods.ts';
 import type { Client } from '../../lib/client/client.ts';
-import { newDockerRuntime, importImage } from '../../node-agent/runtime/docker-runtime.ts';
+import { importImage } from '../../node-agent/runtime/docker-images.ts';
+import { newDockerRuntime } from '../../node-agent/runtime/docker-runtime.ts';
 import type { ContainerRuntime } from '../../node-agent/runtime/runtime.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { importBusybox, whyNoDocker } from '../support/docker-engine.ts';
@@ -104,6 +106,55 @@ describe('e2e/pod-identity: what a pod may say of itself', function () {
     );
   });
 
+  it('lets a pod reach REST where clients of Kubernetes look for it', async () => {
+    const ask = (path: string): string => `
+      const fs = require('fs'), https = require('https'), folder = '${folder}/';
+      const headers = { authorization: 'Bearer ' + fs.readFileSync(folder + 'token', 'utf8') };
+      const to = { host: 'kubernetes.default.svc', port: process.env.KUBERNETES_SERVICE_PORT_HTTPS, path: '${path}' };
+      https.get({ ...to, headers, ca: fs.readFileSync(folder + 'ca.crt') }, (reply) => {
+        let text = '';
+        reply.on('data', (part) => (text += part)).on('end', () => console.log(reply.statusCode, text));
+      });`;
+    const own = await until(
+      async () => {
+        const said = await inPod('talker', '/bin/node', '-e', ask('/api/v1/namespaces/default/pods/talker'));
+        return said.code === 0 ? said : undefined;
+      },
+      { what: 'REST answers the pod', timeoutMs: 30_000 },
+    );
+    assert.match(own.output, /^200 \{"apiVersion":"v1","kind":"Pod"|^200 \{"kind":"Pod"/);
+    const { output } = await inPod('talker', '/bin/node', '-e', ask('/api/v1/namespaces/default/secrets'));
+    assert.match(output, /^403 .*may read its own pod \\"talker\\" and patch the annotations of it, nothing else/);
+  });
+
+  it('lets a pod reach the API under the name kubernetes.default', async () => {
+    const endpoints = await client.get('endpoints', 'default/kubernetes');
+    assert.equal(endpoints?.subsets?.[0]?.addresses?.length, 1);
+    const node = ['/bin/env', 'KUBERNETES_SERVICE_HOST=kubernetes.default', '/bin/node', '/app/cli.js'];
+    const { code, output } = await inPod('talker', ...node, 'get', 'pod', 'talker');
+    assert.equal(code, 0, output);
+    assert.match(output, /talker/);
+  });
+
+  it('keeps that way open when the API server starts again on another port', async () => {
+    const portNow = async (): Promise<number | undefined> =>
+      (await client.get('endpoints', 'default/kubernetes').catch(() => undefined))?.subsets?.[0]?.ports?.[0]?.port;
+    const before = await portNow();
+    cluster.kill('apiserver');
+    await until(
+      async () => {
+        const port = await portNow();
+        return port !== undefined && port !== before;
+      },
+      { what: 'the new port among the Endpoints', timeoutMs: 30_000 },
+    );
+    assert.equal((await client.get('endpoints', 'default/kubernetes'))?.subsets?.length, 1, 'the former one is gone');
+    await until(async () => (await troupe('get', 'pod', 'talker')).code === 0, {
+      what: 'the pod to reach it',
+      timeoutMs: 20_000,
+    });
+  });
+
   it('refuses it everything else, with a word that says what it may', async () => {
     for (const words of [
       ['annotate', 'pod', 'quiet', 'a=b'],
@@ -148,6 +199,45 @@ describe('e2e/pod-identity: what a pod may say of itself', function () {
     await client.delete('pods', 'default/quiet', { gracePeriodSeconds: 0 });
     await until(async () => (await client.get('pods', 'default/quiet')) === undefined, { what: 'it is gone' });
     await assert.rejects(ask(), /pods "quiet" not found/);
+  });
+
+  it("lets a checker of one's own relabel the sick of its namespace, as the example says", async () => {
+    // The commands of its README, with the socket and the names that they leave open.
+    const readme = readFileSync('examples/health-checker/README.md', 'utf8');
+    const lines = [...readme.matchAll(/```sh\n([^]*?)```/g)].flatMap(([, block = '']) => block.trim().split('\n'));
+    const [build, apply, list, spoil, quarantined, logs, release] = lines.map((line) => line.replace(/ +#.*$/, ''));
+    const say = (line = '', name = ''): string => {
+      const text = line.replace('PATH', cluster.dockerSocket).replace('NAME', name).replaceAll('"', '');
+      const [, program, command = '', ...rest] = text.split(' ');
+      const args =
+        program === 'troupe'
+          ? ['bin/troupe.js', command, '--server', cluster.server, ...rest]
+          : ['--import', 'tsx', command, ...rest];
+      return execFileSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+    };
+    say(build);
+    say(apply);
+    const patients = async (): Promise<readonly string[]> => {
+      const { items } = await client.list('pods', { namespace: 'default', labelSelector: 'app=patient' });
+      return items.filter(isReady).map(({ metadata }) => metadata.name);
+    };
+    const two = async (): Promise<readonly string[] | undefined> => {
+      const all = await patients();
+      return all.length === 2 ? all : undefined;
+    };
+    const [sick = '', well = ''] = await until(two, { what: 'two are ready', timeoutMs: 60_000 });
+    assert.match(say(list), new RegExp(sick));
+    await until(async () => say(logs).includes('checking app=patient'), {
+      ...{ what: 'the checker works', timeoutMs: 30_000, everyMs: 200 },
+    });
+    say(spoil, sick);
+    await until(async () => (await two())?.includes(sick) === false, { what: 'another serves', timeoutMs: 60_000 });
+    assert.match(say(quarantined), new RegExp(`${sick} .*Running,Quarantined`));
+    assert.ok((await patients()).includes(well), 'who is well stays');
+    assert.match(say(logs), new RegExp(`${sick} is sick: in quarantine`));
+    assert.equal(say(release, sick), `pod/${sick} deleted\n`);
+    for (const name of ['checker', 'patient'])
+      await client.delete('replicationcontrollers', `default/${name}`, { propagationPolicy: 'Background' });
   });
 });
 

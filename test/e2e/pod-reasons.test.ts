@@ -181,6 +181,13 @@ describe(`the reasons of pods on a real engine${why === undefined ? '' : ` (skip
       assert.deepEqual([signalled?.exitCode, signalled?.signal], [143, 15]);
     });
 
+    it('reads the message at the path that the container names', async () => {
+      const own = { terminationMessagePath: '/tmp/last-words', command: sh('echo farewell > /tmp/last-words; exit 4') };
+      await node.createPod('own-path', { restartPolicy: 'Never', containers: [{ name: 'main', ...own }] });
+      const end = main(await untilOver('own-path', 'Failed'))?.state?.terminated;
+      assert.deepEqual([end?.exitCode, end?.message], [4, 'farewell\n']);
+    });
+
     it('falls back to the last lines of the log, of init containers too: at most 2048 bytes', async () => {
       const terminationMessagePolicy = 'FallbackToLogsOnError';
       const main_ = {

@@ -68,7 +68,7 @@ describe('e2e: proxy and dns', function () {
     return by;
   };
   const dig = async (...args: string[]): Promise<string> =>
-    (await pod.run('dig', `@${dnsIp}`, '+short', '+tries=1', '+time=2', ...args)).trim().split('\n').sort().join(' ');
+    (await pod.run('dig', `@${dnsIp}`, '+short', '+tries=1', '+time=10', ...args)).trim().split('\n').sort().join(' ');
   const routed = (ip: string, wanted: Record<string, number>, what: string): Promise<unknown> =>
     until(
       async () => {

@@ -93,6 +93,38 @@ describe(`volumes on a real engine${why === undefined ? '' : ` (skipped: ${why})
     assert.equal(await sh('live', 'cat /conf/a'), '7');
   });
 
+  it('signals the containers that mount what has changed, also after a new start of the agent, and no others', async () => {
+    await node.client.create('configmaps', { metadata: metadata('conf'), data: { a: '1' } });
+    const annotations = {
+      'troupe.dev/on-config-change': 'signal',
+      'troupe.dev/reload-signal': 'SIGUSR1',
+    };
+    const reloads = 'trap "cat /conf/a >> /tmp/seen" USR1; : > /tmp/seen; while :; do sleep 0.05; done';
+    const container = (name: string, mount: object) => ({
+      ...{ name, command: ['sh', '-c', reloads], readinessProbe: { exec: { command: ['test', '-e', '/tmp/seen'] } } },
+      volumeMounts: [{ name: 'conf', mountPath: '/conf', ...mount }],
+    });
+    const spec = {
+      volumes: [{ name: 'conf', configMap: { name: 'conf' } }],
+      containers: [container('main', {}), container('fixed', { mountPath: '/conf/a', subPath: 'a' })],
+    };
+    await node.createPod('reloads', spec, annotations);
+    await node.untilReady('reloads');
+    await node.client.patch('configmaps', 'default/conf', { data: { a: '2' } });
+    await untilSh('reloads', 'cat /tmp/seen', '2');
+    node.stopAgent();
+    await node.client.patch('configmaps', 'default/conf', { data: { a: '3' } });
+    await node.startAgent();
+    await untilSh('reloads', 'cat /tmp/seen', '23');
+    assert.equal(await node.exec('reloads', 'fixed', 'cat /tmp/seen'), '', 'what it mounts stays what it was');
+    assert.ok(node.told.some(({ reason, message }) => reason === 'ConfigReloaded' && /SIGUSR1 .* main/.test(message)));
+    const pod = await node.client.get('pods', 'default/reloads');
+    assert.deepEqual(
+      pod?.status.containerStatuses?.map(({ restartCount }) => restartCount),
+      [0, 0],
+    );
+  });
+
   it('starts a pod as soon as what it waits for is there', async () => {
     await node.createPod('waits', {
       volumes: [{ name: 'late', configMap: { name: 'late', items: [{ key: 'k', path: 'k' }] } }],
@@ -319,6 +351,33 @@ describe(`volumes on a real engine${why === undefined ? '' : ` (skipped: ${why})
     writeFileSync(join(inside, 'x'), 'seen');
     assert.equal(await sh('spread', 'cat /disk/memory/x'), 'seen');
     assert.equal(await node.exec('spread', 'alone', 'ls /disk/memory'), '');
+  });
+
+  it('lets what is mounted inside be seen outside where asked (Bidirectional)', async () => {
+    // Only a privileged container may ask for it, which takes a root with all capabilities: the engine is shown the same mount for one that has what it needs.
+    const shared = join(node.dataDir, 'shared');
+    mkdirSync(shared);
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', shared]);
+    let id: string | undefined;
+    try {
+      execFileSync('mount', ['--make-shared', shared]);
+      await node.createPod('outward', {});
+      await node.untilReady('outward');
+      const sandbox = (await node.runtime.list()).find(({ labels }) => labels['troupe.kind'] === 'sandbox');
+      id = await node.runtime.create({
+        ...{ name: 'outward', image: 'troupe-test/busybox:1', labels: {}, env: [], sandboxId: sandbox?.id ?? '' },
+        ...{ command: ['sleep', '100000'], capAdd: ['SYS_ADMIN'], seccomp: 'unconfined', appArmor: 'unconfined' },
+        mounts: [{ source: shared, target: '/shared', readOnly: false, propagation: 'shared' }],
+      });
+      await node.runtime.start(id);
+      const inside = 'mkdir /shared/x && mount -t tmpfs tmpfs /shared/x && echo seen > /shared/x/file';
+      const { exitCode, output } = await node.runtime.exec(id, ['sh', '-c', inside], 10_000);
+      assert.equal(exitCode, 0, output);
+      assert.equal(readFileSync(join(shared, 'x/file'), 'utf8'), 'seen\n');
+    } finally {
+      if (id !== undefined) await node.runtime.remove(id);
+      execFileSync('umount', ['-R', shared]);
+    }
   });
 
   it('finds what an agent left that was killed in the middle of its work', async () => {

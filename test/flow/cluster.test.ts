@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { keyOf } from '../../lib/api/keys.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import { isActive, isReady } from '../../lib/api/pods.ts';
+import { hasReason } from '../../lib/base/errors.ts';
 import { FlowCluster, loopNames } from '../support/flow-cluster.ts';
 
 /** Small and seeded, so that a run that fails can be run again. */
@@ -202,7 +203,11 @@ describe('flow/cluster', function () {
         }
         if (round % 4 === 2) {
           const pods = await active();
-          if (pods.length > 0) await cluster.client.delete('pods', keyOf(pick(pods)));
+          // Its controller may have been faster.
+          if (pods.length > 0)
+            await cluster.client.delete('pods', keyOf(pick(pods))).catch((error: unknown) => {
+              if (!hasReason(error, 'NotFound')) throw error;
+            });
         }
       }
       await cluster.until(`${replicas} pods to serve`, () => settled(replicas), 120_000);

@@ -6,17 +6,21 @@ export class PartProcess {
   readonly #name: string;
   readonly #args: readonly string[];
   #child: ChildProcess | undefined;
+  readonly #env: Readonly<Record<string, string>>;
   #said = '';
 
-  constructor(name: string, args: readonly string[]) {
+  constructor(name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.#name = name;
     this.#args = args;
+    this.#env = env;
   }
 
   /** Resolves when it says that it has started. */
   async start(): Promise<void> {
+    if (this.#child !== undefined && !this.#over(this.#child)) throw new Error(`${this.#name} runs already`);
     const child = spawn(process.execPath, [`dist/${this.#name}.js`, ...this.#args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#env },
     });
     this.#child = child;
     this.#said = '';

@@ -12,12 +12,14 @@ serveRequests({
     name,
     ports,
     spec = {},
+    annotations = {},
   }: {
     readonly name: string;
     readonly ports: readonly object[];
     readonly spec?: object;
+    readonly annotations?: Readonly<Record<string, string>>;
   }) {
-    const draft = { metadata: { name, namespace: 'default' }, spec: { ports, ...spec } };
+    const draft = { metadata: { name, namespace: 'default', annotations }, spec: { ports, ...spec } };
     return (await client.create('services', draft)).spec.clusterIP;
   },
   deleteService: async ({ name }: { readonly name: string }) => {
@@ -33,7 +35,8 @@ serveRequests({
     readonly ips: readonly string[];
     readonly port: number;
   }) {
-    const subsets = [{ addresses: ips.map((ip) => ({ ip })), ports: [{ port, protocol: 'TCP' as const }] }];
+    const addresses = ips.map((ip) => ({ ip }));
+    const subsets = ips.length === 0 ? [] : [{ addresses, ports: [{ port, protocol: 'TCP' as const }] }];
     const before = await client.get('endpoints', makeKey('default', name));
     const after =
       before === undefined

@@ -8,8 +8,6 @@ import type {
   Namespace,
   Node,
   ObjectMeta,
-  PersistentVolume,
-  PersistentVolumeClaim,
   Pod,
   PodPhase,
   PodSpec,
@@ -18,7 +16,6 @@ import type {
   Service,
   ServicePort,
   ServiceSpec,
-  StorageClass,
   Taint,
   Toleration,
 } from '../../lib/api/objects.ts';
@@ -51,7 +48,7 @@ export function uidOf(seed: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-function meta(kind: string, name: string, options: MetaOptions, namespaced = true): ObjectMeta {
+export function meta(kind: string, name: string, options: MetaOptions, namespaced = true): ObjectMeta {
   const namespace = options.namespace ?? 'default';
   return {
     name,
@@ -80,6 +77,8 @@ export interface PodOptions extends MetaOptions {
   readonly cpu?: string;
   readonly memory?: string;
   readonly disk?: string;
+  /** What nodes declare beyond these: asked for as request and limit. */
+  readonly others?: Readonly<Record<string, string>>;
   readonly ip?: string;
   readonly hostIP?: string;
   readonly restarts?: number;
@@ -106,11 +105,15 @@ export function aPodSpec(options: PodOptions = {}): PodSpec {
     ...(options.cpu === undefined ? {} : { cpu: options.cpu }),
     ...(options.memory === undefined ? {} : { memory: options.memory }),
     ...(options.disk === undefined ? {} : { 'ephemeral-storage': options.disk }),
+    ...options.others,
   };
   return {
     containers: [
       aContainer({
-        resources: Object.keys(requests).length === 0 ? {} : { requests },
+        resources:
+          Object.keys(requests).length === 0
+            ? {}
+            : { requests, ...(options.others === undefined ? {} : { limits: options.others }) },
         ...(options.image === undefined ? {} : { image: options.image }),
         ...(options.ports === undefined ? {} : { ports: options.ports }),
       }),
@@ -241,6 +244,7 @@ export interface ServiceOptions extends MetaOptions {
   readonly clusterIP?: string;
   readonly ports?: readonly (Partial<ServicePort> & { readonly port: number })[];
   readonly spec?: Partial<ServiceSpec>;
+  readonly status?: Service['status'];
 }
 
 export function aService(options: ServiceOptions = {}): Service {
@@ -259,7 +263,7 @@ export function aService(options: ServiceOptions = {}): Service {
       ports: (options.ports ?? [{ port: 80 }]).map((port) => ({ protocol: 'TCP', targetPort: port.port, ...port })),
       ...options.spec,
     },
-    status: { loadBalancer: {} },
+    status: options.status ?? { loadBalancer: {} },
   };
 }
 
@@ -295,6 +299,7 @@ export interface NodeOptions extends MetaOptions {
   readonly cpu?: string;
   readonly memory?: string;
   readonly disk?: string;
+  readonly others?: Readonly<Record<string, string>>;
   readonly pods?: string;
   readonly podCIDR?: string;
   readonly unschedulable?: boolean;
@@ -310,6 +315,7 @@ export function aNode(options: NodeOptions = {}): Node {
     memory: options.memory ?? '8Gi',
     ...(options.disk === undefined ? {} : { 'ephemeral-storage': options.disk }),
     pods: options.pods ?? '110',
+    ...options.others,
   };
   return {
     apiVersion: 'v1',
@@ -386,108 +392,5 @@ export function anEvent(options: EventOptions = {}): Event {
     firstTimestamp: epoch,
     lastTimestamp: epoch,
     count: options.count ?? 1,
-  };
-}
-
-export interface VolumeOptions extends MetaOptions {
-  readonly size?: string;
-  readonly modes?: PersistentVolume['spec']['accessModes'];
-  readonly className?: string;
-  /** The node it is on; without one it can be reached from everywhere. */
-  readonly node?: string;
-  readonly policy?: 'Retain' | 'Delete';
-  readonly claimRef?: PersistentVolume['spec']['claimRef'];
-  readonly phase?: PersistentVolume['status']['phase'];
-}
-
-/** A disk in a folder. */
-export function aVolume(options: VolumeOptions = {}): PersistentVolume {
-  const name = options.name ?? 'disk';
-  const nodeAffinity = {
-    required: {
-      nodeSelectorTerms: [
-        {
-          matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In' as const, values: [options.node ?? ''] }],
-        },
-      ],
-    },
-  };
-  return {
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: meta('PersistentVolume', name, options, false),
-    spec: {
-      capacity: { storage: options.size ?? '1Gi' },
-      accessModes: options.modes ?? ['ReadWriteOnce'],
-      persistentVolumeReclaimPolicy: options.policy ?? 'Retain',
-      volumeMode: 'Filesystem',
-      ...(options.node === undefined
-        ? { hostPath: { path: `/srv/${name}` } }
-        : { local: { path: `/srv/${name}` }, nodeAffinity }),
-      ...(options.className === undefined ? {} : { storageClassName: options.className }),
-      ...(options.claimRef === undefined ? {} : { claimRef: options.claimRef }),
-    },
-    status: { phase: options.phase ?? (options.claimRef === undefined ? 'Available' : 'Bound') },
-  };
-}
-
-export interface ClaimOptions extends MetaOptions {
-  readonly size?: string;
-  readonly modes?: PersistentVolume['spec']['accessModes'];
-  /** Default: the empty class, of volumes that people made. */
-  readonly className?: string | undefined;
-  readonly volumeName?: string;
-  readonly selector?: PersistentVolumeClaim['spec']['selector'];
-  readonly phase?: PersistentVolumeClaim['status']['phase'];
-}
-
-/** A claim for 1Gi, bound when it names a volume. */
-export function aClaim(options: ClaimOptions = {}): PersistentVolumeClaim {
-  const { volumeName, selector, modes = ['ReadWriteOnce'], size = '1Gi' } = options;
-  const className = 'className' in options ? options.className : '';
-  const phase = options.phase ?? (volumeName === undefined ? 'Pending' : 'Bound');
-  return {
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: meta('PersistentVolumeClaim', options.name ?? 'data', options),
-    spec: {
-      accessModes: modes,
-      resources: { requests: { storage: size } },
-      volumeMode: 'Filesystem',
-      ...(className === undefined ? {} : { storageClassName: className }),
-      ...(volumeName === undefined ? {} : { volumeName }),
-      ...(selector === undefined ? {} : { selector }),
-    },
-    status: { phase, ...(phase === 'Bound' ? { accessModes: modes, capacity: { storage: size } } : {}) },
-  };
-}
-
-/** How a volume names its claim. */
-export const refOf = ({ metadata }: PersistentVolumeClaim): NonNullable<PersistentVolume['spec']['claimRef']> => ({
-  apiVersion: 'v1',
-  kind: 'PersistentVolumeClaim',
-  namespace: metadata.namespace ?? '',
-  name: metadata.name,
-  uid: metadata.uid,
-});
-
-export interface ClassOptions extends MetaOptions {
-  readonly provisioner?: string;
-  readonly binding?: StorageClass['volumeBindingMode'];
-  readonly policy?: 'Retain' | 'Delete';
-  readonly isDefault?: boolean;
-}
-
-/** A class whose disks the nodes make. */
-export function aClass(options: ClassOptions = {}): StorageClass {
-  const annotations =
-    options.isDefault === true ? { 'storageclass.kubernetes.io/is-default-class': 'true' } : undefined;
-  return {
-    apiVersion: 'storage.k8s.io/v1',
-    kind: 'StorageClass',
-    metadata: meta('StorageClass', options.name ?? 'local', { ...(annotations && { annotations }), ...options }, false),
-    provisioner: options.provisioner ?? 'troupe.dev/local',
-    reclaimPolicy: options.policy ?? 'Delete',
-    volumeBindingMode: options.binding ?? 'WaitForFirstConsumer',
   };
 }

@@ -1,12 +1,13 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineRunDir } from '../../cli/cluster/layout.ts';
+import { kubeconfigFile } from '../../cli/cluster/kubeconfig.ts';
+import { engineRunDir } from '../../cli/cluster/engine-parts.ts';
 import type { ClusterState, PartState } from '../../cli/cluster/state-file.ts';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
+import { freePort, freePorts, isFree } from './free-port.ts';
 import { until } from './until.ts';
 
 /** What a command printed and how it ended. */
@@ -25,11 +26,18 @@ export class TestCluster {
   readonly dockerSocket: string;
   readonly server: string;
   readonly nats: string;
-  readonly #flags: readonly string[];
+  readonly #flags: string[];
+  readonly #env: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #output = '';
 
-  private constructor(dataDir: string, ports: { api: number; nats: number; telemetry: number }, network: number) {
+  private constructor(
+    dataDir: string,
+    ports: { api: number; https: number; nats: number; telemetry: number },
+    network: number,
+    env: Readonly<Record<string, string>>,
+  ) {
+    this.#env = env;
     this.dataDir = dataDir;
     this.dockerSocket = join(engineRunDir(dataDir), 'docker.sock');
     this.server = `127.0.0.1:${ports.api}`;
@@ -40,6 +48,8 @@ export class TestCluster {
         dataDir,
         '--port',
         String(ports.api),
+        '--https-port',
+        String(ports.https),
         '--nats-port',
         String(ports.nats),
         '--telemetry-port',
@@ -57,14 +67,20 @@ export class TestCluster {
     ];
   }
 
-  /** `network` is the second byte of its pods' addresses; the next one is its Services'. */
-  static async start(network: number): Promise<TestCluster> {
+  /** `network` is the second byte of its pods' addresses; the next one is its Services'. `env` goes to every part, `flags` to `troupe up`. */
+  static async start(
+    network: number,
+    env: Readonly<Record<string, string>> = {},
+    flags: readonly string[] = [],
+  ): Promise<TestCluster> {
     const dataDir = mkdtempSync(join(tmpdir(), 'troupe-e2e-'));
     const cluster = new TestCluster(
       dataDir,
-      { api: await freePort(), nats: await freeNatsPort(), telemetry: await freePorts(12) },
+      { api: await freePort(), https: await freePort(), nats: await freeNatsPort(), telemetry: await freePorts(24) },
       network,
+      env,
     );
+    cluster.#flags.push(...flags);
     await cluster.up();
     return cluster;
   }
@@ -74,6 +90,7 @@ export class TestCluster {
     this.#output = '';
     const child = spawn(process.execPath, ['bin/troupe.js', 'up', ...this.#flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#env },
     });
     this.#process = child;
     const collect = (chunk: Buffer): void => void (this.#output = (this.#output + chunk.toString()).slice(-20_000));
@@ -84,6 +101,11 @@ export class TestCluster {
       what: () => `the cluster to come up: ${this.#output}`,
     });
     if (child.exitCode !== null) throw new Error(`troupe up ended with ${child.exitCode}:\n${this.#output}`);
+  }
+
+  /** By which kubectl reaches it. */
+  get kubeconfig(): string {
+    return kubeconfigFile(this.dataDir);
   }
 
   /** What `troupe up` has printed. */
@@ -173,41 +195,5 @@ export function run(
   });
 }
 
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-/** The first of `count` neighbouring free ports, below the range that the kernel hands out. */
-async function freePorts(count: number): Promise<number> {
-  for (let first = 20_000 + Math.floor(Math.random() * 8_000); ; first += count) {
-    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
-    if (free.every(Boolean)) return first;
-  }
-}
-
-/** Like freePorts, where the monitor's port 4000 above must be free too. */
-async function freeNatsPort(): Promise<number> {
-  for (;;) {
-    const port = await freePorts(1);
-    if (await isFree(port + 4_000)) return port;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => {
-      resolve(false);
-    });
-    server.listen(port, '127.0.0.1', () =>
-      server.close(() => {
-        resolve(true);
-      }),
-    );
-  });
-}
+/** A port of which the one that is 4000 above, the monitor's, is free too. */
+const freeNatsPort = (): Promise<number> => freePorts(1, (port) => isFree(port + 4_000));

@@ -1,29 +1,32 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import dnsPacket from 'dns-packet';
+import { freePort } from './free-port.ts';
 
-/** A DNS server that says what the test tells it, on loopback, by UDP and TCP. */
+/** A DNS server that says what the test tells it, by UDP and TCP. */
 export interface FakeUpstream {
   readonly port: number;
   /** Every question that came, `A api.github.com`, in order. */
   readonly asked: string[];
   /** What it says to a question; undefined: nothing at all. A test may change it at any time. */
-  answer: (question: dnsPacket.Question) => Partial<dnsPacket.Packet> | undefined;
+  answer: (question: dnsPacket.Question, query: dnsPacket.Packet) => Partial<dnsPacket.Packet> | undefined;
   close(): Promise<void>;
 }
 
 const noSuchName = 3;
 
 /** `records`: by `A name`; what is not there does not exist. */
-export async function startUpstream(records: Readonly<Record<string, dnsPacket.Answer[]>> = {}): Promise<FakeUpstream> {
+export async function startUpstream(
+  records: Readonly<Record<string, dnsPacket.Answer[]>> = {},
+  host = '127.0.0.1',
+): Promise<FakeUpstream> {
   const asked: string[] = [];
   const names = new Set(Object.keys(records).map((key) => key.split(' ')[1]));
+  const port = await freePort();
   const udp = createSocket('udp4');
   const tcp = createServer();
   const upstream: FakeUpstream = {
-    get port() {
-      return udp.address().port;
-    },
+    port,
     asked,
     answer: ({ type, name }) => ({
       answers: records[`${type} ${name.toLowerCase()}`] ?? [],
@@ -45,7 +48,7 @@ export async function startUpstream(records: Readonly<Record<string, dnsPacket.A
     const question = query.questions?.[0];
     if (question === undefined) return undefined;
     asked.push(`${question.type} ${question.name}`);
-    const said = upstream.answer(question);
+    const said = upstream.answer(question, query);
     if (said === undefined) return undefined;
     return dnsPacket.encode({ type: 'response', id: query.id ?? 0, questions: [question], ...said });
   };
@@ -73,7 +76,7 @@ export async function startUpstream(records: Readonly<Record<string, dnsPacket.A
       socket.end(Buffer.concat([length, answer]));
     });
   });
-  await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));
-  await new Promise<void>((resolve) => tcp.listen(udp.address().port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => udp.bind(port, host, resolve));
+  await new Promise<void>((resolve) => tcp.listen(port, host, resolve));
   return upstream;
 }

@@ -6,8 +6,9 @@ import { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import tar from 'tar-stream';
 import { silentLog } from '../../lib/base/log.ts';
-import { engineRunDir, isAlive, startPrivateEngine, type PrivateEngine } from './private-engine.ts';
-import { importImage } from '../../node-agent/runtime/docker-runtime.ts';
+import { engineRunDir } from '../../cli/cluster/engine-parts.ts';
+import { isAlive, startPrivateEngine, type PrivateEngine } from './private-engine.ts';
+import { importImage } from '../../node-agent/runtime/docker-images.ts';
 import { until } from './until.ts';
 
 /** A Docker engine for one test, in a temporary folder; nothing of it is left after `stop`, also when the test failed. */
@@ -29,11 +30,13 @@ export function whyNoDocker(): string | undefined {
   return found ? undefined : 'no dockerd on the path (Debian: apt-get install docker.io)';
 }
 
-export async function startDockerEngine(): Promise<DockerEngine> {
+/** `enter`: what starts its programs, where that is to be elsewhere. */
+export async function startDockerEngine(enter: readonly string[] = []): Promise<DockerEngine> {
   const dataDir = mkdtempSync(join(tmpdir(), 'troupe-engine-'));
+  const options = { dataDir, log: silentLog, enter };
   let engine: PrivateEngine;
   try {
-    engine = await startPrivateEngine({ dataDir, log: silentLog });
+    engine = await startPrivateEngine(options);
   } catch (error) {
     cleanUp(dataDir);
     throw error;
@@ -48,7 +51,7 @@ export async function startDockerEngine(): Promise<DockerEngine> {
       await until(() => !isAlive(engine.pid), { what: 'the engine is dead' });
     },
     async restart() {
-      engine = await startPrivateEngine({ dataDir, log: silentLog });
+      engine = await startPrivateEngine(options);
     },
     async stop() {
       try {

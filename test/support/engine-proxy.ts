@@ -10,6 +10,8 @@ export interface EngineCall {
 /** Called for each counted request; what it returns is awaited before the request goes on, or its answer is given. */
 export interface Listening {
   before(call: EngineCall, number: number): Promise<void>;
+  /** Once the engine has the request; not awaited. */
+  during?(call: EngineCall, number: number): void;
   after(call: EngineCall, number: number): Promise<void>;
 }
 
@@ -24,6 +26,8 @@ const isUncounted = ({ method, path }: EngineCall): boolean =>
 export class EngineProxy {
   readonly socketPath: string;
   readonly calls: EngineCall[] = [];
+  /** Those that the engine has not answered yet. */
+  readonly underWay = new Set<EngineCall>();
   readonly #engine: string;
   readonly #server: Server;
   #listening: Listening | undefined;
@@ -68,19 +72,24 @@ export class EngineProxy {
     const listening = number === 0 ? undefined : this.#listening;
     await listening?.before(call, number);
     const { method, url, headers } = asked;
+    this.underWay.add(call);
     const upstream = request({ socketPath: this.#engine, method, path: url, headers }, (given) => {
+      this.underWay.delete(call);
+      given.on('error', () => answer.destroy()); // also while it waits to be given on
       void (async () => {
         if (listening !== undefined) await listening.after(call, number);
         if (answer.destroyed) return void given.destroy();
+        if (given.destroyed && !given.complete) return void answer.destroy();
         answer.writeHead(given.statusCode ?? 502, given.headers);
         answer.flushHeaders();
         given.pipe(answer);
-        given.on('error', () => answer.destroy());
       })();
     });
     upstream.on('error', () => answer.destroy());
+    upstream.on('close', () => this.underWay.delete(call));
     answer.on('close', () => upstream.destroy());
     asked.on('error', () => upstream.destroy());
     asked.pipe(upstream);
+    listening?.during?.(call, number);
   }
 }

@@ -1,12 +1,17 @@
 import { keyOf, type Key } from '../../lib/api/keys.ts';
 import type { ApiObject } from '../../lib/api/objects.ts';
-import type { Change, View } from '../../lib/view/view.ts';
+import type { Change, Indexer, View } from '../../lib/view/view.ts';
 
 /** A view that holds what the test puts into it. */
 export class FakeView<T extends ApiObject> implements View<T> {
   readonly #objects = new Map<Key, T>();
   readonly #listeners = new Set<(change: Change<T>) => void>();
+  readonly #indexes: Readonly<Record<string, Indexer<T>>>;
   synced = true;
+
+  constructor(indexes: Readonly<Record<string, Indexer<T>>> = {}) {
+    this.#indexes = indexes;
+  }
 
   get size(): number {
     return this.#objects.size;
@@ -19,8 +24,8 @@ export class FakeView<T extends ApiObject> implements View<T> {
       (each) => namespace === undefined || each.metadata.namespace === namespace,
     );
   }
-  by(): readonly T[] {
-    return [];
+  by(index: string, value: string): readonly T[] {
+    return this.list().filter((each) => this.#indexes[index]?.(each).includes(value) === true);
   }
   onChange(listener: (change: Change<T>) => void): () => void {
     this.#listeners.add(listener);

@@ -3,12 +3,14 @@ import { silentLog } from '../../lib/base/log.ts';
 import type { Clock } from '../../lib/base/clock.ts';
 import type { EventBus } from '../../lib/bus/bus.ts';
 import type { Client } from '../../lib/client/client.ts';
+import { newRecorder } from '../../lib/controller/events.ts';
 import { newView, newViews } from '../../lib/view/views.ts';
 import { newAgent } from '../../node-agent/agent.ts';
 import { disksOfNode, startDiskKeeper } from '../../node-agent/disks/disk-keeper.ts';
 import { newFakeDisks } from '../../node-agent/disks/disks.ts';
 import { watchEviction } from '../../node-agent/eviction/eviction-watch.ts';
 import { parseThresholds, type Rooms } from '../../node-agent/eviction/thresholds.ts';
+import type { Checker } from '../../node-agent/probes/checks.ts';
 import { newFakeNetwork } from '../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../node-agent/pod-storage.ts';
@@ -20,6 +22,8 @@ export interface FlowMachine {
   readonly storage: PodStorage;
   readonly disks: ReturnType<typeof newFakeDisks>;
   readonly figures: FlowFigures;
+  /** What probes find; all succeed until the test says otherwise. */
+  readonly probing: { check: Checker };
 }
 
 /** What a node has left, and what its pods take of it, by the pod's name: for the test to say. */
@@ -36,6 +40,8 @@ export interface FlowAgentOptions {
   readonly bus: EventBus;
   readonly signal: AbortSignal;
   readonly meter: Meter;
+  /** It records Events, as a real one does. */
+  readonly tells?: boolean;
   /** The machine of an earlier agent of this node; a new one when absent. */
   readonly machine?: FlowMachine;
 }
@@ -51,7 +57,7 @@ const facts = (name: string): Machine => ({
   arch: 'amd64',
 });
 
-/** A node whose agent is the real one and whose machine is not: containers in memory, probes that always succeed. */
+/** A node whose agent is the real one and whose machine is not: containers in memory, probes that find what the test says. */
 export function startFlowAgent(options: FlowAgentOptions): { readonly machine: FlowMachine } {
   const { node, cluster, clock, client, bus, signal, meter } = options;
   const machine = options.machine ?? {
@@ -59,6 +65,7 @@ export function startFlowAgent(options: FlowAgentOptions): { readonly machine: F
     storage: newFakeStorage(),
     disks: newFakeDisks(),
     figures: { rooms: {}, used: new Map() },
+    probing: { check: async () => ({ ok: true, message: '' }) },
   };
   const { figures } = machine;
   const shared = { client, bus, cluster, clock, log: silentLog, meter, signal };
@@ -79,7 +86,9 @@ export function startFlowAgent(options: FlowAgentOptions): { readonly machine: F
     },
     tell: () => undefined,
   });
+  const recorder = newRecorder({ client, component: 'node-agent', host: node, clock, log: silentLog, meter, signal });
   const agent = newAgent({
+    ...(options.tells === true && { telling: recorder }),
     ...{ cluster, clock, client, bus, signal, meter, log: silentLog, tracer: trace.getTracer('flow') },
     ...machine,
     network: newFakeNetwork(),
@@ -89,7 +98,7 @@ export function startFlowAgent(options: FlowAgentOptions): { readonly machine: F
     nodes: views.nodes,
     synced: views.synced(),
     dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
-    check: async () => ({ ok: true, message: '' }),
+    check: (...probe) => machine.probing.check(...probe),
     pressure: watch.short,
     refuse: watch.refuse,
   });

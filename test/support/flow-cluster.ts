@@ -10,18 +10,29 @@ import { controllerOptions, startController, type ControllerSetup } from '../../
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
 import { startRelay, type Relay } from '../../services/apiserver/relay/relay.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
+import { autoscalerOptions } from '../../services/autoscaler/config.ts';
+import { setup as autoscaler } from '../../services/autoscaler/setup.ts';
+import { setup as deploymentController } from '../../services/deployment-controller/setup.ts';
+import { setup as disruptionController } from '../../services/disruption-controller/setup.ts';
+import { daemonOptions } from '../../services/daemonset-controller/config.ts';
+import { setup as daemonSetController } from '../../services/daemonset-controller/setup.ts';
 import { setup as endpointsController } from '../../services/endpoints-controller/setup.ts';
 import { setup as garbageCollector } from '../../services/garbage-collector/setup.ts';
+import { jobOptions } from '../../services/job-controller/config.ts';
+import { setup as jobController } from '../../services/job-controller/setup.ts';
 import { nodeControllerOptions } from '../../services/node-controller/config.ts';
 import { setup as nodeController } from '../../services/node-controller/setup.ts';
 import { persistentVolumeOptions } from '../../services/persistent-volume-controller/config.ts';
 import { setup as persistentVolumeController } from '../../services/persistent-volume-controller/setup.ts';
+import { rebalancerOptions } from '../../services/rebalancer/config.ts';
+import { setup as rebalancer } from '../../services/rebalancer/setup.ts';
 import { replicationOptions } from '../../services/replication-controller/config.ts';
 import { setup as replicationController } from '../../services/replication-controller/setup.ts';
 import { schedulerOptions } from '../../services/scheduler/config.ts';
 import { setup as scheduler } from '../../services/scheduler/setup.ts';
 import { FakeClock } from './fake-clock.ts';
 import { startFlowAgent, type FlowFigures, type FlowMachine } from './flow-agent.ts';
+import { startFlowProxy, type FlowProxy } from './flow-proxy.ts';
 import type { FakeRuntime } from '../../node-agent/runtime/fake-runtime.ts';
 import { RegistryClient } from './registry-client.ts';
 
@@ -32,6 +43,12 @@ const meter = createNoopMeter();
 const controllers = {
   scheduler: { table: schedulerOptions, setup: scheduler },
   'replication-controller': { table: replicationOptions, setup: replicationController },
+  'deployment-controller': { table: {}, setup: deploymentController },
+  'disruption-controller': { table: {}, setup: disruptionController },
+  'daemonset-controller': { table: daemonOptions, setup: daemonSetController },
+  'job-controller': { table: jobOptions, setup: jobController },
+  autoscaler: { table: autoscalerOptions, setup: autoscaler },
+  rebalancer: { table: rebalancerOptions, setup: rebalancer },
   'endpoints-controller': { table: {}, setup: endpointsController },
   'node-controller': { table: nodeControllerOptions, setup: nodeController },
   'garbage-collector': { table: {}, setup: garbageCollector },
@@ -39,6 +56,9 @@ const controllers = {
 } as const;
 export type LoopName = keyof typeof controllers;
 export const loopNames = Object.keys(controllers) as readonly LoopName[];
+
+/** Where loops are configured otherwise than by default. */
+export type FlowConfig = { readonly [L in LoopName]?: Readonly<Record<string, unknown>> };
 
 /** Something that runs and can be killed: nothing is told to it, and what it was about to do is lost. */
 interface Running {
@@ -58,6 +78,8 @@ export class FlowCluster {
   readonly broker = new MemoryBroker();
   store = new MemoryStore({ clock: this.clock });
   readonly #dropEvery: number;
+  #agentsTell = false;
+  readonly #config: FlowConfig;
   readonly #running = new Map<string, Running>();
   readonly #machines = new Map<string, FlowMachine>();
   #registry: RunningRegistry | undefined;
@@ -65,13 +87,21 @@ export class FlowCluster {
   #relay: { readonly relay: Relay; readonly stop: AbortController; readonly bus: MemoryBus } | undefined;
   #births = 0;
 
-  private constructor(dropEvery: number) {
+  private constructor(dropEvery: number, config: FlowConfig) {
     this.#dropEvery = dropEvery;
+    this.#config = config;
   }
 
   /** All loops and `nodes` agents. `dropEvery` 3 loses every third message of each subscription. */
-  static async start(options: { readonly nodes: number; readonly dropEvery?: number }): Promise<FlowCluster> {
-    const made = new FlowCluster(options.dropEvery ?? 0);
+  static async start(options: {
+    readonly nodes: number;
+    readonly dropEvery?: number;
+    /** Agents record Events. */
+    readonly agentsTell?: boolean;
+    readonly config?: FlowConfig;
+  }): Promise<FlowCluster> {
+    const made = new FlowCluster(options.dropEvery ?? 0, options.config ?? {});
+    made.#agentsTell = options.agentsTell ?? false;
     made.#registry = await newRegistry({ store: made.store, clock: made.clock });
     made.#client = new RegistryClient(made.#registry);
     made.startRelay();
@@ -151,10 +181,19 @@ export class FlowCluster {
         bus: running.bus,
         signal: running.stop.signal,
         meter,
+        tells: this.#agentsTell,
       },
       ...(known !== undefined && { machine: known }),
     });
     this.#machines.set(node, machine);
+  }
+
+  /** A proxy for a node, which is killed by the name `proxy <node>`; clusters start without any. */
+  startProxy(node: string, applyMs = 5): FlowProxy {
+    const running = this.#newRunning();
+    this.#running.set(`proxy ${node}`, running);
+    const { client, bus, stop } = running;
+    return startFlowProxy({ node, cluster, client, bus, clock: this.clock, signal: stop.signal, applyMs });
   }
 
   /** The engine of a node, which outlives its agent. */
@@ -162,6 +201,13 @@ export class FlowCluster {
     const machine = this.#machines.get(node);
     if (machine === undefined) throw new Error(`there is no node ${node}`);
     return machine.runtime;
+  }
+
+  /** What probes on a node find, to be set. */
+  probingOf(node: string): FlowMachine['probing'] {
+    const machine = this.#machines.get(node);
+    if (machine === undefined) throw new Error(`there is no node ${node}`);
+    return machine.probing;
   }
 
   /** The names of the disks that a node has made; they outlive its agent. */
@@ -234,12 +280,15 @@ export class FlowCluster {
       expose: () => undefined,
       ready: () => undefined,
       notReady: () => [],
+      checks: () => [],
+      metrics: async () => '',
       address: undefined,
       close: async () => undefined,
     };
     return {
       config: {
         ...defaults,
+        ...this.#config[name as LoopName],
         cluster,
         identity: `${name}-${++this.#births}`,
         logLevel: 'silent',

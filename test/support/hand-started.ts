@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
-import { freePort, run } from './cluster.ts';
+import { run } from './cluster.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 import { controlPlane } from './parts.ts';
 

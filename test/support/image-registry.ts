@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
-import { freePort } from './cluster.ts';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 /** Why tests with a real registry cannot run here; undefined when they can. */

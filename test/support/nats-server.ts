@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, connect, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 /** A real nats-server with JetStream on loopback, with a store folder of its own. */
@@ -31,7 +32,7 @@ export async function startNatsServer(): Promise<NatsServer> {
     if (options.wipe) await rm(folder, { recursive: true, force: true });
     child = spawn(program, ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder], { stdio: 'ignore' });
     child.on('error', () => undefined); // a program that cannot be found shows as a port that never opens
-    await until(() => accepts(port), { timeoutMs: 10_000, what: `${program} listens on port ${port}` });
+    await until(() => accepts(port), { timeoutMs: 30_000, what: `${program} listens on port ${port}` });
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
@@ -55,16 +56,6 @@ export async function startNatsServer(): Promise<NatsServer> {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** A port on loopback that nobody uses now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function accepts(port: number): Promise<boolean> {

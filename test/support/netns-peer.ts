@@ -1,10 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
 import type { ChildProcess } from 'node:child_process';
+import { bundle } from './bundle.ts';
 import type { Netns } from './netns.ts';
 
 /**
@@ -53,28 +50,4 @@ export class Peer {
     this.process.kill('SIGKILL');
     await ended;
   }
-}
-
-const bundles = new Map<string, string>();
-let folder: string | undefined;
-
-function bundle(file: string): string {
-  const known = bundles.get(file);
-  if (known !== undefined) return known;
-  if (folder === undefined) {
-    const made = (folder = mkdtempSync(join(tmpdir(), 'troupe-peer-')));
-    process.once('exit', () => rmSync(made, { recursive: true, force: true }));
-  }
-  const outfile = join(folder, `peer-${bundles.size}.cjs`);
-  buildSync({
-    entryPoints: [file],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'error',
-  });
-  bundles.set(file, outfile);
-  return outfile;
 }

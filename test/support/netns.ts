@@ -93,9 +93,22 @@ export async function makeNetwork(label: string): Promise<TestNetwork> {
   }
 }
 
-function asNetns(name: string, processes: Set<ChildProcess>): Netns {
+/** A namespace by its name, which somebody else has made; `close` ends what was started in it and removes it. */
+export function netnsAt(name: string): Netns & { close(): void } {
+  const processes = new Set<ChildProcess>();
+  const close = (): void => {
+    for (const child of processes) child.kill('SIGKILL');
+    spawnSync('ip', ['netns', 'del', name]);
+  };
+  return { ...asNetns(name, processes), close };
+}
+
+/** The network of a process that runs, such as that of a container. Ending what was started there is the caller's. */
+export const netnsOfProcess = (pid: number): Netns => asNetns(`pid-${pid}`, new Set(), `/proc/${pid}/ns/net`);
+
+function asNetns(name: string, processes: Set<ChildProcess>, path = `/var/run/netns/${name}`): Netns {
   // Not `ip netns exec`, which hides the cgroup mounts.
-  const enter = ['nsenter', `--net=/var/run/netns/${name}`];
+  const enter = ['nsenter', `--net=${path}`];
   return {
     name,
     enter,

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Pod, Volume } from '../../lib/api/objects.ts';
 import { systemClock } from '../../lib/base/clock.ts';
 import { newDiskStorage } from '../../node-agent/pod-storage.ts';
+import { newMemoryFiles } from '../../node-agent/volumes/memory-files.ts';
 import type { ConfigReader } from '../../node-agent/volumes/driver.ts';
 import { mountsAt } from '../../node-agent/volumes/mounts.ts';
 import { newNfsDriver } from '../../node-agent/volumes/nfs.ts';
@@ -33,7 +34,7 @@ const aPodWith = (nfs: NonNullable<Volume['nfs']>): Pod => {
 };
 const storage = (mountMs = 30_000) => {
   const driver = newNfsDriver({ mountMs });
-  return newDiskStorage(dataDir, new Map([[driver.kind, driver]]));
+  return newDiskStorage(dataDir, new Map([[driver.kind, driver]]), newMemoryFiles(dataDir));
 };
 const folderOf = (pod: Pod): string => join(dataDir, 'pods', pod.metadata.uid, 'volumes/files');
 const mounted = async (pod: Pod): Promise<number> =>

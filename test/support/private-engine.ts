@@ -1,10 +1,15 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import {
+  containerdConfig,
+  containerdFolders,
+  engineRunDir,
+  type ContainerdFolders,
+} from '../../cli/cluster/engine-parts.ts';
 import { systemClock } from '../../lib/base/clock.ts';
 import type { Log } from '../../lib/base/log.ts';
 
@@ -12,6 +17,8 @@ import type { Log } from '../../lib/base/log.ts';
 export interface PrivateEngine {
   readonly socketPath: string;
   readonly pid: number;
+  /** Of the containerd beside it, which outlives a kill of the engine. */
+  readonly containerdPid: number;
   /** Whether it ran already when it was asked for. */
   readonly adopted: boolean;
   /** Ends the engine; containers go on running and are found again by the next start. Stopping twice is harmless. */
@@ -24,8 +31,8 @@ export interface PrivateEngineOptions {
   /** Images, containers and the log live here; one engine a folder. */
   readonly dataDir: string;
   readonly log: Log;
-  /** The program to run; default `dockerd` from the path. */
-  readonly command?: string;
+  /** What its programs are run by, such as one that enters a namespace first; default nothing. */
+  readonly enter?: readonly string[];
   /** How long the engine may take until it answers. Default 30 s. */
   readonly timeoutMs?: number;
 }
@@ -41,24 +48,26 @@ export async function startPrivateEngine(options: PrivateEngineOptions): Promise
   await mkdir(paths.data, { recursive: true, mode: 0o711 });
   await mkdir(paths.run, { recursive: true, mode: 0o711 });
 
-  const running = await pidOf(paths);
+  const enter = options.enter ?? [];
+  const containerdPid = (await pidIn(paths.containerdPidFile, paths.data)) ?? (await launchContainerd(enter, paths));
+  const running = await pidIn(paths.pidFile, paths.data);
   if (running !== undefined) {
     await answers(paths.socket, timeoutMs, () => isAlive(running));
     log.info({ pid: running, socket: paths.socket }, 'adopted the running engine');
-    return engine(paths.socket, running, true);
+    return engine(paths.socket, { pid: running, containerdPid }, true);
   }
   await rm(paths.pidFile, { force: true }); // a stale one keeps dockerd from starting
-  await forgetDead(paths.containerdPid); // and so does this one, where the dead process has not been reaped
-  const pid = await launch(options.command ?? 'dockerd', paths);
+  const pid = await launch([...enter, 'dockerd', ...engineArgs(paths)], paths);
   await answers(paths.socket, timeoutMs, () => isAlive(pid)).catch(async (error: unknown) => {
     await endProcess(pid, 5_000);
+    await endProcess(containerdPid, 5_000);
     const words = await readFile(paths.logFile, 'utf8').catch(() => '');
     throw new Error(`the Docker engine did not start: ${lastError(words)} (all of it is in ${paths.logFile})`, {
       cause: error,
     });
   });
   log.info({ pid, socket: paths.socket }, 'started an engine');
-  return engine(paths.socket, pid, false);
+  return engine(paths.socket, { pid, containerdPid }, false);
 }
 
 /** Whether an engine answers on this socket within `timeoutMs`. */
@@ -81,35 +90,46 @@ interface Paths {
   readonly run: string;
   readonly socket: string;
   readonly pidFile: string;
-  readonly containerdPid: string;
+  readonly containerdPidFile: string;
+  readonly containerdConfig: string;
+  readonly containerd: ContainerdFolders;
   readonly logFile: string;
 }
 
-/** Sockets have short names (a path of a socket may have 107 bytes), so they live in /run under a hash of the folder. */
 function pathsOf(dataDir: string): Paths {
-  const run = join('/run/troupe', createHash('sha256').update(dataDir).digest('hex').slice(0, 12));
+  const run = engineRunDir(dataDir);
+  const data = join(dataDir, 'docker');
   return {
-    data: join(dataDir, 'docker'),
+    data,
     run,
     socket: join(run, 'docker.sock'),
     pidFile: join(run, 'docker.pid'),
-    containerdPid: join(run, 'exec/containerd/containerd.pid'),
+    containerdPidFile: join(data, 'containerd.pid'),
+    containerdConfig: join(data, 'containerd.toml'),
+    containerd: containerdFolders(data, run),
     logFile: join(dataDir, 'engine.log'),
   };
 }
 
-/** Folders of an engine outside its data folder, for whoever cleans up after it. */
-export const engineRunDir = (dataDir: string): string => pathsOf(dataDir).run;
+const engineArgs = (paths: Paths): readonly string[] => [
+  ...['--data-root', paths.data, '--exec-root', join(paths.run, 'exec'), '--pidfile', paths.pidFile],
+  ...['-H', `unix://${paths.socket}`, '--live-restore', '--log-level', 'warn'],
+  ...['--containerd', paths.containerd.socket],
+  // Pods are routed by the agent: the engine must neither make networks nor write firewall rules.
+  ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
+  ...['--userland-proxy=false', '--add-runtime', `troupe=${lateHostname}`],
+];
 
-async function launch(command: string, paths: Paths): Promise<number> {
+/** The engine waits for it, so that nobody else has to. */
+async function launchContainerd(enter: readonly string[], paths: Paths): Promise<number> {
+  await writeFile(paths.containerdConfig, containerdConfig(paths.containerd));
+  const pid = await launch([...enter, 'containerd', '--config', paths.containerdConfig], paths);
+  await writeFile(paths.containerdPidFile, `${pid}\n`);
+  return pid;
+}
+
+async function launch([command = '', ...args]: readonly string[], paths: Paths): Promise<number> {
   const output = openSync(paths.logFile, 'a');
-  const args = [
-    ...['--data-root', paths.data, '--exec-root', join(paths.run, 'exec'), '--pidfile', paths.pidFile],
-    ...['-H', `unix://${paths.socket}`, '--live-restore', '--log-level', 'warn'],
-    // Pods are routed by the agent: the engine must neither make networks nor write firewall rules.
-    ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
-    ...['--userland-proxy=false', '--add-runtime', `troupe=${lateHostname}`],
-  ];
   try {
     return await new Promise((resolve, reject) => {
       const child = spawn(command, args, { detached: true, stdio: ['ignore', output, output] });
@@ -130,20 +150,27 @@ async function launch(command: string, paths: Paths): Promise<number> {
   }
 }
 
-const engine = (socketPath: string, pid: number, adopted: boolean): PrivateEngine => ({
+const engine = (
+  socketPath: string,
+  pids: { readonly pid: number; readonly containerdPid: number },
+  adopted: boolean,
+): PrivateEngine => ({
   socketPath,
-  pid,
+  ...pids,
   adopted,
-  stop: () => endProcess(pid, 15_000),
+  async stop() {
+    await endProcess(pids.pid, 15_000);
+    await endProcess(pids.containerdPid, 15_000);
+  },
 });
 
-/** The engine that owns this folder's pid file and is alive; a number left over from before a reboot is none. */
-async function pidOf(paths: Paths): Promise<number | undefined> {
-  const text = await readFile(paths.pidFile, 'utf8').catch(() => '');
+/** The process that a file of this folder names, where it is alive; a number left over from before a reboot is none. */
+async function pidIn(file: string, data: string): Promise<number | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => '');
   const pid = Number(text.trim());
   if (!Number.isInteger(pid) || pid <= 1 || !isAlive(pid)) return undefined;
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return command.includes(paths.data) ? pid : undefined;
+  return command.includes(data) ? pid : undefined;
 }
 
 /** Runs, that is: exists and is not a zombie that nobody has reaped. */
@@ -154,16 +181,6 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-async function forgetDead(pidFile: string): Promise<void> {
-  const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).trim());
-  const lives = async (): Promise<boolean> =>
-    pid > 1 && isAlive(pid) && (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('containerd');
-  // It dies with its engine, but a moment later; who adopted it meanwhile would wait for it in vain.
-  const until = systemClock.monotonic() + 2_000;
-  while ((await lives()) && systemClock.monotonic() < until) await pause(25);
-  if (!(await lives())) await rm(pidFile, { force: true });
 }
 
 async function answers(socketPath: string, timeoutMs: number, alive: () => boolean): Promise<void> {

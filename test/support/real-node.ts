@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNoopMeter, trace } from '@opentelemetry/api';
@@ -9,7 +9,8 @@ import { systemClock } from '../../lib/base/clock.ts';
 import { silentLog } from '../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../lib/bus/memory-bus.ts';
 import { newViews } from '../../lib/view/views.ts';
-import { newAgent, type Agent, type AgentOptions } from '../../node-agent/agent.ts';
+import { newAgent, type Agent } from '../../node-agent/agent.ts';
+import type { AgentOptions } from '../../node-agent/agent-options.ts';
 import { openCgroups } from '../../node-agent/cgroups/node-cgroups.ts';
 import type { PodCgroups } from '../../node-agent/cgroups/pod-cgroups.ts';
 import { newVethNetwork } from '../../node-agent/network/veth-network.ts';
@@ -21,11 +22,13 @@ import { teardown } from '../../node-agent/teardown.ts';
 import { newDisks } from '../../node-agent/disks/disks.ts';
 import type { VolumeDriver } from '../../node-agent/volumes/driver.ts';
 import { newVolumeDrivers } from '../../node-agent/volumes/drivers.ts';
+import { newMemoryFiles, type MemoryFiles } from '../../node-agent/volumes/memory-files.ts';
 import { parseHostPaths } from '../../node-agent/volumes/host-path.ts';
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
 import { importBusybox, startDockerEngine, type DockerEngine } from './docker-engine.ts';
 import { RegistryClient } from './registry-client.ts';
+import { podMounts } from './pod-mounts.ts';
 import { until } from './until.ts';
 
 export interface Told {
@@ -58,6 +61,7 @@ export class RealNode {
   /** What its agent has besides; taken into account when it starts. */
   wish: Partial<AgentOptions> = {};
   #cgroups: PodCgroups | undefined;
+  readonly memory: MemoryFiles;
   readonly #store: MemoryStore;
   readonly #network: number;
   readonly #registry: RunningRegistry;
@@ -74,7 +78,8 @@ export class RealNode {
     this.#network = options.network;
     this.hostIp = options.hostIp;
     this.nodeName = `real-${options.network}`;
-    const place = { nodeName: this.nodeName, disks: this.disks, podsHere: () => [] };
+    this.memory = newMemoryFiles(this.dataDir);
+    const place = { nodeName: this.nodeName, disks: this.disks, memory: this.memory, podsHere: () => [] };
     this.drivers = newVolumeDrivers({ hostPaths: parseHostPaths(`${tmpdir()},/dev/null,/usr/share:ro`), ...place });
     this.client = new RegistryClient(registry);
     this.runtime = newDockerRuntime({ socketPath: engine.socketPath, cluster: 'real', node: this.nodeName });
@@ -116,7 +121,7 @@ export class RealNode {
       ...{ ...shared, bus, runtime, pods: views.pods, services: views.services, nodes: views.nodes },
       machine: machineOf({ name, hostIp: this.hostIp, dataDir, maxPods: 110, agentVersion: 'test' }, engine),
       network: this.#veth(),
-      storage: newDiskStorage(dataDir, this.drivers),
+      storage: newDiskStorage(dataDir, this.drivers, this.memory),
       synced: views.synced(),
       dns: { clusterDns: '10.96.0.10', clusterDomain: 'cluster.local', nodeResolvConf: '' },
       tracer: trace.getTracer('test'),
@@ -139,13 +144,14 @@ export class RealNode {
 
   async stop(): Promise<void> {
     this.stopAgent();
-    const storage = newDiskStorage(this.dataDir, this.drivers);
+    const storage = newDiskStorage(this.dataDir, this.drivers, this.memory);
     const { runtime } = this;
     await teardown({
       runtime,
       network: this.#veth(),
       storage,
       disks: this.disks,
+      memory: this.memory,
       cgroups: this.#cgroups,
       log: silentLog,
       graceSeconds: 0,
@@ -157,14 +163,14 @@ export class RealNode {
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 
-  createPod(name: string, spec: PodWish): Promise<Pod> {
+  createPod(name: string, spec: PodWish, annotations: Readonly<Record<string, string>> = {}): Promise<Pod> {
     const containers = (spec.containers ?? [{ name: 'main', command: ['sleep', '100000'] }]).map((container) => ({
       image: 'troupe-test/busybox:1',
       ...container,
     }));
     const quick = { terminationGracePeriodSeconds: 1, nodeName: this.nodeName };
     return this.client.create('pods', {
-      metadata: { name, namespace: 'default' },
+      metadata: { name, namespace: 'default', annotations },
       spec: { ...quick, ...spec, containers },
     });
   }
@@ -220,13 +226,10 @@ export class RealNode {
     return found.id;
   }
 
-  /** What the agent left on the machine: devices, mounts, rules. */
+  /** What the agent left on the machine of its pods: routes, mounts and files in memory. */
   leftovers(): { readonly routes: string; readonly mounts: readonly string[] } {
     const routes = execFileSync('ip', ['-o', 'route', 'show', 'root', `10.${this.#network}.0.0/16`]).toString();
-    const mounts = readFileSync('/proc/mounts', 'utf8')
-      .split('\n')
-      .filter((line) => line.includes(this.dataDir));
-    return { routes, mounts };
+    return { routes, mounts: podMounts(this.dataDir) };
   }
 
   #veth(): ReturnType<typeof newVethNetwork> {

@@ -1,6 +1,6 @@
-import { apiVersionOf, kinds, type Objects, type Resource } from '../../lib/api/kinds.ts';
+import { apiVersionOf, builtInInfo, type Objects, type Resource } from '../../lib/api/kinds.ts';
 import { keyOf, type Key } from '../../lib/api/keys.ts';
-import type { ApiObject, Binding } from '../../lib/api/objects.ts';
+import type { ApiObject, Binding, Scale } from '../../lib/api/objects.ts';
 import { ApiError, isApiError } from '../../lib/base/errors.ts';
 import type {
   Client,
@@ -10,6 +10,7 @@ import type {
   ListResult,
   Outcome,
   WatchEvent,
+  Subresource,
   WriteOptions,
 } from '../../lib/client/client.ts';
 import type { Registry, Selection, Served, Written } from '../../services/apiserver/registry/registry.ts';
@@ -39,6 +40,12 @@ export class RegistryClient implements Client {
     this.#checkUp();
     const served = await this.#registry.get(resource, key);
     return served && parse(served);
+  }
+
+  async scale(resource: Resource, key: Key): Promise<Scale | undefined> {
+    this.#checkUp();
+    const served = await this.#registry.scale(resource, key);
+    return served && (JSON.parse(served.json.toString('utf8')) as Scale);
   }
 
   async list<R extends Resource>(resource: R, options: ListOptions = {}): Promise<ListResult<Objects[R]>> {
@@ -80,7 +87,8 @@ export class RegistryClient implements Client {
     call: WriteOptions = {},
   ): Promise<Objects[R]> {
     this.#checkUp();
-    const draft = { apiVersion: apiVersionOf(kinds[resource]), kind: kinds[resource].kind, ...object };
+    const info = builtInInfo(resource);
+    const draft = { ...(info === undefined ? {} : { apiVersion: apiVersionOf(info), kind: info.kind }), ...object };
     return this.#written(
       await this.#registry.create(resource, object.metadata.namespace, structuredClone(draft), call),
       call,
@@ -124,7 +132,7 @@ export class RegistryClient implements Client {
     resource: R,
     key: Key,
     patch: object,
-    call: WriteOptions & { readonly subresource?: 'status' | 'scale' } = {},
+    call: WriteOptions & { readonly subresource?: Subresource } = {},
   ): Promise<Objects[R]> {
     this.#checkUp();
     return this.#written(await this.#registry.patch(resource, key, structuredClone(patch), call), call);
@@ -156,6 +164,11 @@ export class RegistryClient implements Client {
   ): Promise<number> {
     this.#checkUp();
     return this.#registry.deleteCollection(resource, selection(options), { ...call, ...options });
+  }
+
+  async evict(key: Key, options: DeleteOptions = {}, call: WriteOptions = {}): Promise<Objects['pods']> {
+    this.#checkUp();
+    return this.#written<'pods'>(await this.#registry.evict(key, { ...call, ...options }), call);
   }
 
   bindMany(bindings: readonly Binding[], call: WriteOptions = {}): Promise<readonly Outcome<Objects['pods']>[]> {

@@ -6,10 +6,13 @@ import { newClient } from '../../lib/client/grpc-client.ts';
 import type { Client } from '../../lib/client/client.ts';
 import type { Pod, PodSpec } from '../../lib/api/objects.ts';
 import { isReady } from '../../lib/api/pods.ts';
+import { containerOf } from '../../node-agent/runtime/docker-container.ts';
 import { PartProcess } from './agent-process.ts';
-import { freePort, run } from './cluster.ts';
+import { run } from './cluster.ts';
+import { freePort } from './free-port.ts';
 import { importBusybox, startDockerEngine, type DockerEngine } from './docker-engine.ts';
 import { EngineProxy } from './engine-proxy.ts';
+import { mountLines, podMounts } from './pod-mounts.ts';
 import { until } from './until.ts';
 
 type PodWish = Omit<Partial<PodSpec>, 'containers' | 'initContainers'> & {
@@ -24,6 +27,9 @@ export interface Leftovers {
   readonly folders: readonly string[];
 }
 
+/** It was removed since it was listed. */
+const isGone = (error: unknown): boolean => (error as { readonly statusCode?: number }).statusCode === 404;
+
 const isIdle = (names: readonly string[]): boolean => names.some((name) => name.startsWith('/troupe_WARM_'));
 
 export interface Found {
@@ -31,6 +37,8 @@ export interface Found {
   readonly kind: string;
   readonly state: string;
   readonly exitCode: number;
+  /** Why the engine could not start it. */
+  readonly error: string;
 }
 
 /** What was seen of one pod from its creation on. */
@@ -46,7 +54,7 @@ export interface Seen {
 export class SteadfastNode {
   readonly folder: string;
   readonly client: Client;
-  readonly agent: PartProcess;
+  agent: PartProcess;
   readonly engine: DockerEngine;
   readonly proxy: EngineProxy;
   readonly #api: PartProcess;
@@ -123,8 +131,19 @@ export class SteadfastNode {
     await this.#api.kill();
     this.client.close();
     await this.engine.stop();
-    for (const line of this.leftovers().mounts.toReversed()) await run('umount', ['-l', line.split(' ')[1] ?? '']);
+    for (const line of mountLines(this.folder).toReversed()) await run('umount', ['-l', line.split(' ')[1] ?? '']);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Kills the agent and starts it again, with these flags and this environment besides its own; `meanwhile` runs when it is dead. */
+  async restartAgent(
+    flags: readonly string[],
+    { meanwhile, env }: { readonly meanwhile?: () => void; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
+    await this.agent.kill();
+    meanwhile?.();
+    this.agent = new PartProcess('node-agent', [...this.#agentArgs, ...flags], env);
+    await this.agent.start();
   }
 
   createPod(name: string, spec: PodWish): Promise<Pod> {
@@ -142,6 +161,10 @@ export class SteadfastNode {
 
   get apiPid(): number {
     return this.#api.pid;
+  }
+  /** Where the agent keeps what it must not forget. */
+  get agentData(): string {
+    return join(this.folder, 'node');
   }
   get nodeName(): string {
     return `steadfast-${this.#network}`;
@@ -170,17 +193,36 @@ export class SteadfastNode {
         .filter((line) => line !== '');
     const routes = lines('-o', 'route', 'show', 'root', `10.${this.#network}.0.0/16`);
     const devices = lines('neighbour', 'show', 'to', `10.${this.#network}.0.0/16`);
-    const mounts = readFileSync('/proc/mounts', 'utf8')
-      .split('\n')
-      .filter((line) => line.includes(join(this.folder, 'node')));
+    const mounts = podMounts(join(this.folder, 'node'));
     const root = join(this.folder, 'node/pods');
     return { routes, devices, mounts, folders: existsSync(root) ? readdirSync(root) : [] };
+  }
+
+  /** The commands of all processes that run in the control group of a pod, whether the engine knows of them or not. */
+  processesOf(uid: string): readonly string[] {
+    const read = (pid: string, name: string): string => {
+      try {
+        return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+      } catch {
+        return ''; // it has ended
+      }
+    };
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid) && read(pid, 'cgroup').includes(`pod${uid}`))
+      .map((pid) => read(pid, 'cmdline').replaceAll('\0', ' ').trim())
+      .filter((command) => command !== '');
   }
 
   /** The addresses of the sandboxes that wait for pods. */
   async idleAddresses(): Promise<readonly string[]> {
     const found = await this.engine.docker.listContainers({ all: true });
     return found.filter(({ Names }) => isIdle(Names)).map(({ Labels }) => Labels['troupe.ip'] ?? '');
+  }
+
+  /** Whether the engine has nothing but `count` sandboxes that run and wait. */
+  async isAtRest(count: number): Promise<boolean> {
+    const found = await this.engine.docker.listContainers({ all: true });
+    return found.length === count && found.every(({ Names, State }) => isIdle(Names) && State === 'running');
   }
 
   /** The containers that the engine has for pods. */
@@ -192,7 +234,10 @@ export class SteadfastNode {
         docker
           .getContainer(Id)
           .inspect()
-          .catch(() => undefined),
+          .catch((error: unknown) => {
+            if (isGone(error)) return undefined;
+            throw error;
+          }),
       ),
     );
     return looked.flatMap((container) =>
@@ -202,7 +247,8 @@ export class SteadfastNode {
             name: container.Config.Labels['troupe.container'] ?? '',
             kind: (container.Config.Labels['troupe.kind'] ?? '').replace('warm', 'sandbox'),
             state: container.State.Status,
-            exitCode: container.State.ExitCode,
+            exitCode: containerOf(container).exitCode ?? 0,
+            error: container.State.Error,
           },
     );
   }

@@ -9,8 +9,14 @@ import { servePodStreams } from '../../node-agent/streams/stream-server.ts';
 import type { StreamPod } from '../../node-agent/streams/target.ts';
 import { newGrpcServer, type GrpcServer } from '../../services/apiserver/grpc/server.ts';
 import { newRegistry, type RunningRegistry } from '../../services/apiserver/registry/index.ts';
+import { newFanOut } from '../../services/apiserver/door/fan-out.ts';
+import { newIdentities } from '../../services/apiserver/identity/identities.ts';
+import { newRestDoor } from '../../services/apiserver/rest/door.ts';
+import { newRestServer, type RestServer } from '../../services/apiserver/rest/http.ts';
+import { newUpgrade } from '../../services/apiserver/rest/streams/upgrade.ts';
+import { newUsage } from '../../services/apiserver/usage/usage.ts';
 import { MemoryStore } from '../../services/apiserver/store/memory.ts';
-import { newNodeStreams } from '../../services/apiserver/streams/node-streams.ts';
+import { newNodeStreams, type NodeStreams } from '../../services/apiserver/streams/node-streams.ts';
 import { RegistryClient } from './registry-client.ts';
 
 interface Wish {
@@ -35,6 +41,8 @@ export class StreamFixture {
   readonly #registry: RunningRegistry;
   readonly #store: MemoryStore;
   readonly #door: GrpcServer;
+  readonly #nodeStreams: NodeStreams;
+  #rest: RestServer | undefined;
   readonly #pods: Pod[] = [];
   #agent = new AbortController();
   #found: PodContainer[] = [];
@@ -42,16 +50,16 @@ export class StreamFixture {
   private constructor(
     store: MemoryStore,
     registry: RunningRegistry,
-    door: { server: GrpcServer; address: string },
-    bus: MemoryBus,
-    agentBus: MemoryBus,
+    door: { server: GrpcServer; address: string; streams: NodeStreams },
+    buses: { bus: MemoryBus; agentBus: MemoryBus },
   ) {
     this.#store = store;
     this.#registry = registry;
     this.#door = door.server;
+    this.#nodeStreams = door.streams;
     this.address = door.address;
-    this.bus = bus;
-    this.agentBus = agentBus;
+    this.bus = buses.bus;
+    this.agentBus = buses.agentBus;
     this.client = new RegistryClient(registry);
     this.streams = newPodStreams({ address: door.address, timeoutMs: 2_000 });
   }
@@ -63,15 +71,28 @@ export class StreamFixture {
     const bus = new MemoryBus(agentBus.broker);
     const streams = newNodeStreams({ bus, cluster: 'c', clock: systemClock });
     const server = newGrpcServer(registry, { drainMs: 200, streams });
-    const fixture = new StreamFixture(
-      store,
-      registry,
-      { server, address: await server.start('127.0.0.1:0') },
-      bus,
-      agentBus,
-    );
+    const door = { server, streams, address: await server.start('127.0.0.1:0') };
+    const fixture = new StreamFixture(store, registry, door, { bus, agentBus });
     fixture.startAgent();
     return fixture;
+  }
+
+  /** Opens the REST door too, to whoever comes; resolves to `host:port`. */
+  async rest(): Promise<string> {
+    const identities = newIdentities({ registry: this.#registry, clock: systemClock });
+    const parts = {
+      ...{ registry: this.#registry, identities, clock: systemClock, streams: this.#nodeStreams },
+      fallback: { user: 'admin', groups: ['system:masters'] },
+    };
+    const door = newRestDoor({
+      ...parts,
+      fanOut: newFanOut(this.#registry),
+      usage: newUsage(this.#registry, undefined),
+      random: () => 0.5,
+      checks: () => [],
+    });
+    this.#rest = newRestServer({ door, upgrade: newUpgrade(parts) });
+    return this.#rest.start('127.0.0.1:0');
   }
 
   startAgent(): void {
@@ -145,6 +166,7 @@ export class StreamFixture {
   async stop(): Promise<void> {
     this.streams.close();
     this.stopAgent();
+    await this.#rest?.stop();
     await this.#door.stop();
     await this.#registry.close();
     await this.#store.close();

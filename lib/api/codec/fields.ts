@@ -18,6 +18,15 @@ export function checkFields(kind: string, value: unknown): { unknown: string[]; 
   return { unknown: check.unknown, causes: check.causes };
 }
 
+/** As `checkFields` for an object of which only a message's members are looked at; others are not even unknown. */
+export function checkMembers(message: string, value: unknown): { unknown: string[]; causes: FieldCause[] } {
+  const known = new Set((fieldsOf(message) ?? []).map(({ name }) => name));
+  const members = Object.entries(typeof value === 'object' && value !== null ? value : {});
+  const check = new Check();
+  check.object(message, Object.fromEntries(members.filter(([name]) => known.has(name))));
+  return { unknown: check.unknown, causes: check.causes };
+}
+
 export const hasSchema = (kind: string): boolean => messageOfKind(kind) !== undefined;
 
 /** On the wire the kind is known from elsewhere; JSON objects say it themselves. */
@@ -123,6 +132,14 @@ const scalarRules: Readonly<Record<string, { readonly what: string; readonly hol
   IntOrString: {
     what: 'an integer or a string',
     holds: (value) => typeof value === 'string' || isWithin(value, -(2 ** 31), 2 ** 31 - 1),
+  },
+  JSONSchemaProps: {
+    what: 'a schema',
+    holds: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  },
+  RawExtension: {
+    what: 'an object',
+    holds: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   },
   FieldsV1: {
     what: 'an object',

@@ -357,6 +357,33 @@ const special: Readonly<Record<string, MessageCodec>> = {
       return parts[0x08] === 1 ? (parts[0x1a] ?? '') : (parts[0x10] ?? 0);
     },
   },
+  JSONSchemaProps: {
+    write(writer, value) {
+      writer.uint32((rawSchema << 3) | 2).string(JSON.stringify(value));
+    },
+    read(reader, end) {
+      let text: string | undefined;
+      while (reader.pos < end) {
+        if (reader.uint32() >>> 3 !== rawSchema)
+          throw new ApiError('UnsupportedMediaType', 'the schema of a CustomResourceDefinition is taken as JSON alone');
+        text = reader.string();
+      }
+      return JSON.parse(text ?? '{}') as unknown;
+    },
+  },
+  RawExtension: {
+    write(writer, value) {
+      writer.uint32(0x0a).string(JSON.stringify(value));
+    },
+    read(reader, end) {
+      const text = String(readParts(reader, end, { 0x0a: (found) => found.string() })[0x0a] ?? '{}');
+      try {
+        return JSON.parse(text) as unknown;
+      } catch (cause) {
+        throw new ApiError('UnsupportedMediaType', 'an object inside another is taken as JSON alone', {}, { cause });
+      }
+    },
+  },
   FieldsV1: {
     write(writer, value) {
       writer.uint32(0x0a).string(JSON.stringify(value));
@@ -365,6 +392,9 @@ const special: Readonly<Record<string, MessageCodec>> = {
       JSON.parse(String(readParts(reader, end, { 0x0a: (found) => found.string() })[0x0a] ?? '{}')) as unknown,
   },
 };
+
+/** The one field of a schema in our own wire form (proto/troupe/v1/extension.proto). */
+const rawSchema = 1000;
 
 function timeCodec(name: string, text: (seconds: number, nanos: number) => string, fine: boolean): MessageCodec {
   return {

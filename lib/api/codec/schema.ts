@@ -41,10 +41,12 @@ function parseField(text: string): FieldSchema {
   };
 }
 
-/** The message of a kind: the same name, for the kinds that are served and for Binding, Scale, Status and DeleteOptions. */
+/** The message of a kind: the same name, for the kinds that are served and for those that requests bring without being kept. */
 export const messageOfKind = (kind: string): string | undefined => (objectKinds.has(kind) ? kind : undefined);
 
 const objectKinds = new Set([
   ...resources.map((resource) => kinds[resource].kind),
-  ...['Binding', 'DeleteOptions', 'PodTemplate', 'Scale', 'Status'],
+  ...['Binding', 'DeleteOptions', 'Eviction', 'Scale', 'Status', 'TokenRequest'],
+  ...['SelfSubjectReview', 'SelfSubjectRulesReview'],
+  ...['LocalSubjectAccessReview', 'SelfSubjectAccessReview', 'SubjectAccessReview'],
 ]);

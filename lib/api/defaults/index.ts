@@ -1,17 +1,31 @@
 import { isAbsent, type Json, listAt, objectAt, textAt, type MutableJson } from '../json.ts';
-import { apiVersionOf, kinds, type Resource } from '../kinds.ts';
+import { apiVersionOf, kinds, type BuiltIn, type Resource } from '../kinds.ts';
 import { dropNulls, each, ensured, fill, fillText, inside } from './fill.ts';
 import { canonicalResources, defaultPod, defaultPodSpec } from './pod.ts';
+import {
+  defaultBinding,
+  defaultEndpointSlice,
+  defaultLimitRange,
+  defaultPriorityClass,
+  defaultResourceQuota,
+} from './bounds.ts';
+import { defaultAutoscaler } from './autoscaling.ts';
+import { defaultCronJob, defaultJob } from './batch.ts';
+import { defaultDaemonSet } from './daemon.ts';
+import { defaultPodDisruptionBudget } from './disruption.ts';
+import { defaultDefinition } from './extension.ts';
 import { defaultPersistentVolume, defaultPersistentVolumeClaim, defaultStorageClass } from './storage.ts';
 import { keepTokenVolume } from './token-volume.ts';
+import { defaultDeployment, defaultReplicaSet, defaultReplicationController } from './workload.ts';
 import { defaultService, keepServiceAllocations } from './service.ts';
+import { dropOutgrown } from './service-type.ts';
 
 /**
  * Fills in what a draft left out, in place (spec: Kubernetes v1, "Defaults"). Doing it twice changes nothing more. A null
  * counts as left out and is dropped. Never throws: a shape that is not the kind's stays as it is, for the type check
  * and validation to name. Metadata that only the server knows (uid, times, revision) is not its business.
  */
-export function applyDefaults(resource: Resource, object: MutableJson): void {
+export function applyDefaults(resource: BuiltIn, object: MutableJson): void {
   dropNulls(object);
   const info = kinds[resource];
   fillText(object, 'apiVersion', apiVersionOf(info));
@@ -22,7 +36,7 @@ export function applyDefaults(resource: Resource, object: MutableJson): void {
 
 /**
  * Carries over, in place, what the cluster assigned to the stored object and an update left out: a Service's addresses and
- * node ports, a pod's node, account and token, a node's CIDR. Call it on a full replacement after `applyDefaults`.
+ * node ports, a pod's node, account, token and ephemeral containers, a node's CIDR. Call it on a full replacement after `applyDefaults`.
  */
 export function keepAssigned(resource: Resource, next: MutableJson, previous: Json): void {
   if (resource === 'services') keepServiceAllocations(next, previous);
@@ -30,9 +44,22 @@ export function keepAssigned(resource: Resource, next: MutableJson, previous: Js
   if (resource === 'nodes') keepText(next, previous, 'podCIDR');
 }
 
+/** Takes away, in place, what an update merely carries along from a shape that the object no longer has. Call it before `applyDefaults`. */
+export function dropCarried(resource: Resource, next: MutableJson, previous: Json): void {
+  if (resource === 'services') dropOutgrown(next, previous);
+}
+
 function keepAdmitted(next: MutableJson, previous: Json): void {
   for (const field of ['nodeName', 'serviceAccountName', 'serviceAccount']) keepText(next, previous, field);
   keepTokenVolume(next, previous);
+  keepEphemeral(next, previous);
+}
+
+/** Who sends the manifest again from which the pod was made does not mean to take away what was added since. */
+function keepEphemeral(next: MutableJson, previous: Json): void {
+  const spec = inside(next, 'spec');
+  const kept = listAt(objectAt(previous, 'spec'), 'ephemeralContainers');
+  if (spec !== undefined && kept.length > 0) fill(spec, 'ephemeralContainers', kept);
 }
 
 function keepText(next: MutableJson, previous: Json, field: string): void {
@@ -41,7 +68,7 @@ function keepText(next: MutableJson, previous: Json, field: string): void {
   if (spec !== undefined && value !== '') fillText(spec, field, value);
 }
 
-const rules: Readonly<Record<Resource, (object: MutableJson) => void>> = {
+const rules: Readonly<Record<BuiltIn, (object: MutableJson) => void>> = {
   pods: defaultPod,
   services: defaultService,
   replicationcontrollers: defaultReplicationController,
@@ -56,27 +83,31 @@ const rules: Readonly<Record<Resource, (object: MutableJson) => void>> = {
   persistentvolumes: defaultPersistentVolume,
   persistentvolumeclaims: defaultPersistentVolumeClaim,
   storageclasses: defaultStorageClass,
+  podtemplates: defaultPodTemplate,
+  resourcequotas: defaultResourceQuota,
+  limitranges: defaultLimitRange,
+  endpointslices: defaultEndpointSlice,
+  priorityclasses: defaultPriorityClass,
+  roles: () => undefined,
+  rolebindings: defaultBinding,
+  clusterroles: () => undefined,
+  clusterrolebindings: defaultBinding,
+  customresourcedefinitions: defaultDefinition,
+  replicasets: defaultReplicaSet,
+  daemonsets: defaultDaemonSet,
+  controllerrevisions: () => undefined,
+  deployments: defaultDeployment,
+  jobs: defaultJob,
+  cronjobs: defaultCronJob,
+  poddisruptionbudgets: defaultPodDisruptionBudget,
+  horizontalpodautoscalers: defaultAutoscaler,
 };
 
-/** The template's labels stand in for a selector and for the controller's own labels. */
-function defaultReplicationController(rc: MutableJson): void {
-  const status = ensured(rc, 'status');
-  if (status !== undefined) fill(status, 'replicas', 0);
-  const spec = ensured(rc, 'spec');
-  if (spec === undefined) return;
-  fill(spec, 'replicas', 1);
-  const template = inside(spec, 'template');
-  if (template === undefined) return;
-  const podSpec = ensured(template, 'spec');
+function defaultPodTemplate(stored: MutableJson): void {
+  const template = inside(stored, 'template');
+  const podSpec = template === undefined ? undefined : ensured(template, 'spec');
   if (podSpec !== undefined) defaultPodSpec(podSpec);
-  const labels = objectAt(objectAt(template, 'metadata'), 'labels');
-  if (Object.keys(labels).length === 0) return;
-  if (isEmpty(spec['selector'])) spec['selector'] = { ...labels };
-  const metadata = inside(rc, 'metadata');
-  if (metadata !== undefined && isEmpty(metadata['labels'])) metadata['labels'] = { ...labels };
 }
-const isEmpty = (value: unknown): boolean =>
-  isAbsent(value) || (typeof value === 'object' && !Array.isArray(value) && Object.keys(value).length === 0);
 
 /** The finalizer is filled in only while the namespace lives: its removal is how a namespace ends. */
 function defaultNamespace(namespace: MutableJson): void {
@@ -107,7 +138,8 @@ function defaultNode(node: MutableJson): void {
 }
 
 function defaultEndpoints(endpoints: MutableJson): void {
-  for (const subset of each(endpoints, 'subsets'))
+  const access = inside(endpoints, 'access');
+  for (const subset of [...each(endpoints, 'subsets'), ...(access === undefined ? [] : each(access, 'leaving'))])
     for (const port of each(subset, 'ports')) fillText(port, 'protocol', 'TCP');
 }
 

@@ -32,6 +32,7 @@ export function defaultPodSpec(spec: MutableJson): void {
   fill(spec, 'enableServiceLinks', true);
   mirrorServiceAccount(spec);
   for (const container of containersOf(spec)) defaultContainer(container, spec['hostNetwork'] === true);
+  for (const container of each(spec, 'ephemeralContainers')) defaultContainer(container, false);
   for (const volume of each(spec, 'volumes')) defaultVolume(volume);
 }
 

@@ -1,5 +1,6 @@
 import { asText, isAbsent, type Json, listAt, objectAt, objectsAt, textAt, type MutableJson } from '../json.ts';
 import { each, ensured, fill, fillCount, fillText, inside } from './fill.ts';
+import { isExternal, usesHealthCheckPort, usesNodePorts } from './service-type.ts';
 
 /** Three hours: how long a client stays with its pod under ClientIP affinity. */
 const affinitySeconds = 10_800;
@@ -38,25 +39,24 @@ function defaultAddresses(spec: MutableJson): void {
   if (asText(spec['clusterIP']) === '' && typeof first === 'string' && first !== '') spec['clusterIP'] = first;
   if (asText(spec['clusterIP']) !== '' && listAt(spec, 'clusterIPs').length === 0)
     spec['clusterIPs'] = [spec['clusterIP']];
-  const external = spec['type'] !== 'ClusterIP' || listAt(spec, 'externalIPs').length > 0;
-  if (external) fillText(spec, 'externalTrafficPolicy', 'Cluster');
+  if (isExternal(spec)) fillText(spec, 'externalTrafficPolicy', 'Cluster');
   fillText(spec, 'internalTrafficPolicy', 'Cluster');
   fill(spec, 'ipFamilies', ['IPv4']);
   fillText(spec, 'ipFamilyPolicy', 'SingleStack');
 }
 
 /**
- * An update that leaves out the addresses and node ports which the cluster chose keeps them; one that changes the type to
- * one without them, and merely carries them along, loses them.
+ * An update that leaves out the addresses and node ports which the cluster chose keeps them, as long as its type has such.
+ * One that asks a balancer for no node ports (`allocateLoadBalancerNodePorts: false`) keeps those that it names.
  */
 export function keepServiceAllocations(next: MutableJson, previous: Json): void {
   const spec = inside(next, 'spec');
   const before = objectAt(previous, 'spec');
-  if (spec === undefined) return;
-  if (spec['type'] === 'ExternalName') return dropAllocations(spec, before);
+  if (spec === undefined || spec['type'] === 'ExternalName') return;
   keepAddress(spec, before);
-  if (spec['type'] === 'ClusterIP') dropNodePorts(spec, before);
-  else keepNodePorts(spec, before);
+  if (usesNodePorts(spec)) keepNodePorts(spec, before);
+  const health = before['healthCheckNodePort'];
+  if (usesHealthCheckPort(spec) && typeof health === 'number') fillCount(spec, 'healthCheckNodePort', health);
 }
 
 function keepAddress(spec: MutableJson, before: Json): void {
@@ -74,19 +74,6 @@ function keepNodePorts(spec: MutableJson, before: Json): void {
     if (same === undefined || isAbsent(same['nodePort']) || taken.has(same['nodePort'])) continue;
     port['nodePort'] = same['nodePort'];
   }
-}
-
-function dropNodePorts(spec: MutableJson, before: Json): void {
-  if (before['type'] === 'ClusterIP') return;
-  for (const port of each(spec, 'ports'))
-    if (!isAbsent(port['nodePort']) && samePort(port, before)?.['nodePort'] === port['nodePort'])
-      delete port['nodePort'];
-}
-
-function dropAllocations(spec: MutableJson, before: Json): void {
-  dropNodePorts(spec, before);
-  if (before['type'] === 'ExternalName' || spec['clusterIP'] !== before['clusterIP']) return;
-  for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy']) delete spec[field];
 }
 
 const samePort = (port: Json, before: Json): Json | undefined =>

@@ -5,6 +5,9 @@ export const tokenVolumePrefix = 'kube-api-access-';
 /** Where containers find the token, and the name of their namespace. */
 export const tokenFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** The ConfigMap of every namespace by which pods know the API, and the key in it. */
+export const rootCertificates = { name: 'kube-root-ca.crt', key: 'ca.crt' } as const;
+
 export const isTokenMount = (mount: Json): boolean => textAt(mount, 'mountPath').replace(/\/+$/, '') === tokenFolder;
 
 /** Carries the volume that a pod was given when it was made, with its mounts, into a replacement that does not name it. */

@@ -112,9 +112,11 @@ export interface Messages {
     readonly since_time: string;
     readonly timestamps: boolean;
     readonly limit_bytes?: number;
+    readonly after: string;
   };
   LogsReply: {
     readonly data: Uint8Array;
+    readonly position: string;
   };
   ExecRequest: {
     readonly start?: Messages['ExecStart'];

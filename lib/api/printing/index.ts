@@ -1,8 +1,14 @@
-import type { Objects, Resource } from '../kinds.ts';
+import type { BuiltIn, BuiltInObjects as Objects } from '../kinds.ts';
 import type { Event, Labels, Node, PodSpec, Service } from '../objects.ts';
 import { ageOfTime } from './age.ts';
 import { restartsText, summaryOf } from './pod.ts';
+import { quotaRow, roleText, sliceRow, subjectsText } from './bounds.ts';
 import { claimRow, classRow, volumeRow } from './storage.ts';
+import { autoscalerRow } from './autoscaling.ts';
+import { cronJobRow, jobRow } from './batch.ts';
+import { daemonSetRow, revisionRow } from './daemon.ts';
+import { budgetRow } from './disruption.ts';
+import { deploymentRow, replicaSetRow } from './workload.ts';
 
 export { ageOf, ageOfTime, durationText } from './age.ts';
 export { summaryOf } from './pod.ts';
@@ -15,10 +21,10 @@ export interface Column {
 }
 
 /** The columns of a resource's table, in the order in which `rowOf` fills them. */
-export const columnsOf = (resource: Resource): readonly Column[] => tables[resource].columns;
+export const columnsOf = (resource: BuiltIn): readonly Column[] => tables[resource].columns;
 
 /** One cell a column. `nowMs` is what ages are counted from. */
-export const rowOf = <R extends Resource>(resource: R, object: Objects[R], nowMs: number): readonly string[] =>
+export const rowOf = <R extends BuiltIn>(resource: R, object: Objects[R], nowMs: number): readonly string[] =>
   tables[resource].row(object, nowMs);
 
 interface Table<T> {
@@ -45,7 +51,7 @@ const names = (spec: PodSpec): string => spec.containers.map((each) => each.name
 const images = (spec: PodSpec): string => spec.containers.map((each) => each.image).join(',');
 const countOf = (map: object | undefined): number => Object.keys(map ?? {}).length;
 
-const tables: { readonly [R in Resource]: Table<Objects[R]> } = {
+const tables: { readonly [R in BuiltIn]: Table<Objects[R]> } = {
   pods: {
     columns: columns(
       'Name',
@@ -85,6 +91,44 @@ const tables: { readonly [R in Resource]: Table<Objects[R]> } = {
       images(rc.spec.template.spec),
       pairsText(rc.spec.selector),
     ],
+  },
+  replicasets: {
+    columns: columns('Name', 'Desired', 'Current', 'Ready', 'Age', '[Containers]', '[Images]', '[Selector]'),
+    row: (set, nowMs) => replicaSetRow(set, age(set, nowMs)),
+  },
+  jobs: {
+    columns: columns(...['Name', 'Status', 'Completions', 'Duration', 'Age', '[Containers]', '[Images]', '[Selector]']),
+    row: jobRow,
+  },
+  cronjobs: {
+    columns: columns(
+      ...['Name', 'Schedule', 'Timezone', 'Suspend', 'Active', 'Last Schedule', 'Age'],
+      ...['[Containers]', '[Images]', '[Selector]'],
+    ),
+    row: cronJobRow,
+  },
+  poddisruptionbudgets: {
+    columns: columns('Name', 'Min Available', 'Max Unavailable', 'Allowed Disruptions', 'Age'),
+    row: (budget, nowMs) => budgetRow(budget, age(budget, nowMs)),
+  },
+  horizontalpodautoscalers: {
+    columns: columns('Name', 'Reference', 'Targets', 'MinPods', 'MaxPods', 'Replicas', 'Age'),
+    row: autoscalerRow,
+  },
+  daemonsets: {
+    columns: columns(
+      ...['Name', 'Desired', 'Current', 'Ready', 'Up-to-date', 'Available', 'Node Selector', 'Age'],
+      ...['[Containers]', '[Images]', '[Selector]'],
+    ),
+    row: (set, nowMs) => daemonSetRow(set, age(set, nowMs)),
+  },
+  controllerrevisions: {
+    columns: columns('Name', 'Controller', 'Revision', 'Age'),
+    row: (revision, nowMs) => revisionRow(revision, age(revision, nowMs)),
+  },
+  deployments: {
+    columns: columns('Name', 'Ready', 'Up-to-date', 'Available', 'Age', '[Containers]', '[Images]', '[Selector]'),
+    row: (deployment, nowMs) => deploymentRow(deployment, age(deployment, nowMs)),
   },
   services: {
     columns: columns('Name', 'Type', 'Cluster-IP', 'External-IP', 'Port(s)', 'Age', '[Selector]'),
@@ -192,6 +236,63 @@ const tables: { readonly [R in Resource]: Table<Objects[R]> } = {
     columns: columns('Name', 'Provisioner', 'ReclaimPolicy', 'VolumeBindingMode', 'AllowVolumeExpansion', 'Age'),
     row: (storageClass, nowMs) => classRow(storageClass, age(storageClass, nowMs)),
   },
+  podtemplates: {
+    columns: columns('Name', 'Containers', 'Images', 'Pod Labels'),
+    row: ({ metadata, template }) => [
+      metadata.name,
+      names(template.spec),
+      images(template.spec),
+      pairsText(template.metadata?.labels),
+    ],
+  },
+  resourcequotas: {
+    columns: columns('Name', 'Request', 'Limit', 'Age'),
+    row: (quota, nowMs) => [quota.metadata.name, ...quotaRow(quota), age(quota, nowMs)],
+  },
+  limitranges: {
+    columns: columns('Name', 'Created At'),
+    row: ({ metadata }) => [metadata.name, metadata.creationTimestamp],
+  },
+  endpointslices: {
+    columns: columns('Name', 'AddressType', 'Ports', 'Endpoints', 'Age'),
+    row: (slice, nowMs) => [slice.metadata.name, ...sliceRow(slice), age(slice, nowMs)],
+  },
+  priorityclasses: {
+    columns: columns('Name', 'Value', 'Global-Default', 'Age', 'PreemptionPolicy'),
+    row: (priority, nowMs) => [
+      priority.metadata.name,
+      String(priority.value),
+      String(priority.globalDefault ?? false),
+      age(priority, nowMs),
+      priority.preemptionPolicy ?? '',
+    ],
+  },
+  roles: {
+    columns: columns('Name', 'Created At'),
+    row: ({ metadata }) => [metadata.name, metadata.creationTimestamp],
+  },
+  clusterroles: {
+    columns: columns('Name', 'Created At'),
+    row: ({ metadata }) => [metadata.name, metadata.creationTimestamp],
+  },
+  rolebindings: {
+    columns: columns('Name', 'Role', 'Age', '[Users]', '[Groups]', '[ServiceAccounts]'),
+    row: (binding, nowMs) => [
+      ...[binding.metadata.name, roleText(binding), age(binding, nowMs)],
+      ...subjectsText(binding),
+    ],
+  },
+  clusterrolebindings: {
+    columns: columns('Name', 'Role', 'Age', '[Users]', '[Groups]', '[ServiceAccounts]'),
+    row: (binding, nowMs) => [
+      ...[binding.metadata.name, roleText(binding), age(binding, nowMs)],
+      ...subjectsText(binding),
+    ],
+  },
+  customresourcedefinitions: {
+    columns: columns('Name', 'Created At'),
+    row: ({ metadata }) => [metadata.name, metadata.creationTimestamp],
+  },
 };
 
 // ---- Services and Endpoints --------------------------------------------------------------------
@@ -200,8 +301,8 @@ function externalIPs({ spec, status }: Service): string {
   if (spec.type === 'ExternalName') return orNone(spec.externalName);
   const given = spec.externalIPs ?? [];
   if (spec.type !== 'LoadBalancer') return listText(given);
-  const ingress = (status.loadBalancer?.ingress ?? []).flatMap((each) => (each.ip === undefined ? [] : [each.ip]));
-  const all = [...ingress, ...given];
+  const ingress = (status.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip ?? hostname ?? '');
+  const all = [...ingress.filter((each) => each !== ''), ...given];
   return all.length === 0 ? '<pending>' : all.join(',');
 }
 

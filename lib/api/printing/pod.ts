@@ -1,5 +1,7 @@
 import type { ContainerStatus, ContainerTerminated, Pod } from '../objects.ts';
+import { gatedCondition, isGated } from '../gates.ts';
 import { conditionOf, isDeleting, isTerminal } from '../pods.ts';
+import { isQuarantined } from '../quarantine.ts';
 import { ageOf } from './age.ts';
 
 /** What a pod's row says of its containers. */
@@ -28,7 +30,8 @@ export function summaryOf(pod: Pod): PodSummary {
   const started = initializing === undefined || conditionOf(pod.status, 'Initialized')?.status === 'True';
   const counted = started ? [...staying, ...containers] : inits;
   return {
-    status: goingStatus(pod) ?? (started ? runningStatus(pod, containers, initializing) : initializing),
+    status:
+      goingStatus(pod) ?? markedStatus(pod, started ? runningStatus(pod, containers, initializing) : initializing),
     ready: [...staying.filter((each) => each.started), ...(started ? containers.filter(runs) : [])].filter(
       (each) => each.ready,
     ).length,
@@ -43,6 +46,9 @@ export const restartsText = (summary: PodSummary, nowMs: number): string =>
   summary.restarts === 0 || summary.lastRestartMs === undefined
     ? String(summary.restarts)
     : `${summary.restarts} (${ageOf(summary.lastRestartMs, nowMs)} ago)`;
+
+/** As a cordoned node's has it: `Running,Quarantined`. */
+const markedStatus = (pod: Pod, status: string): string => (isQuarantined(pod) ? `${status},Quarantined` : status);
 
 function goingStatus(pod: Pod): string | undefined {
   if (!isDeleting(pod)) return undefined;
@@ -65,9 +71,14 @@ function initStatus(pod: Pod, inits: readonly ContainerStatus[], sidecars: Reado
 }
 
 function runningStatus(pod: Pod, containers: readonly ContainerStatus[], before: string | undefined): string {
-  const told = containers.map(troubleOf).find((trouble) => trouble !== undefined);
+  // Of a pod that is over, what never came to run waits for nothing any more.
+  const settled = isTerminal(pod) ? containers.filter(({ state }) => state?.waiting === undefined) : containers;
+  const told = settled.map(troubleOf).find((trouble) => trouble !== undefined);
   const word =
-    told ?? before ?? ((pod.status.reason ?? '') === '' ? (pod.status.phase ?? 'Unknown') : (pod.status.reason ?? ''));
+    told ??
+    before ??
+    (isGated(pod) && pod.status.phase === 'Pending' ? gatedCondition.reason : undefined) ??
+    ((pod.status.reason ?? '') === '' ? (pod.status.phase ?? 'Unknown') : (pod.status.reason ?? ''));
   if (word !== 'Completed' || !containers.some((each) => runs(each) && each.ready)) return word;
   return conditionOf(pod.status, 'Ready')?.status === 'True' ? 'Running' : 'NotReady';
 }

@@ -2,7 +2,7 @@ import { isAbsent, isObject, listAt, objectAt, objectsAt, textAt, type Json } fr
 import { isMoment, maintenanceAnnotation } from '../maintenance.ts';
 import { labelValue, qualifiedName } from '../names.ts';
 import { parseCidr } from '../net.ts';
-import { checkAmount } from './amounts.ts';
+import { checkAmount, checkPieces } from './amounts.ts';
 import { validateConditions } from './conditions.ts';
 import { Seen, type Findings } from './findings.ts';
 import { finalizerRule, immutable } from './metadata.ts';
@@ -61,6 +61,7 @@ export function validateNodeStatus(found: Findings, node: Json): void {
       const wrong = qualifiedName(name);
       if (wrong !== undefined) found.invalid(`status.${list}[${name}]`, name, wrong);
       checkAmount(found, `status.${list}[${name}]`, amount);
+      checkPieces(found, `status.${list}[${name}]`, name, amount);
     }
   validateConditions(found, objectsAt(status, 'conditions'));
   const addresses = new Seen();

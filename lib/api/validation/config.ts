@@ -1,5 +1,7 @@
+import { accountGrantAnnotation, accountGrants } from '../account-grants.ts';
 import { isAbsent, objectAt, objectsAt, textAt, type Json } from '../json.ts';
 import { dataKey } from '../names.ts';
+import { validateConfigChange } from './config-change.ts';
 import type { Findings } from './findings.ts';
 import { immutable } from './metadata.ts';
 
@@ -7,6 +9,7 @@ import { immutable } from './metadata.ts';
 export const maxDataBytes = 1024 * 1024;
 
 export function validateConfigMap(found: Findings, configMap: Json): void {
+  validateConfigChange(found, 'metadata.annotations', objectAt(configMap, 'metadata')['annotations']);
   const [data, binary] = [objectAt(configMap, 'data'), objectAt(configMap, 'binaryData')];
   let bytes = 0;
   for (const [key, value] of Object.entries(data)) {
@@ -28,6 +31,7 @@ const keysOfType: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function validateSecret(found: Findings, secret: Json): void {
+  validateConfigChange(found, 'metadata.annotations', objectAt(secret, 'metadata')['annotations']);
   const data = objectAt(secret, 'data');
   const bytes = validateEncoded(found, 'data', data);
   if (bytes > maxDataBytes) found.tooLong('data', maxDataBytes, bytes);
@@ -67,6 +71,8 @@ const same = (a: unknown, b: unknown): boolean => {
 };
 
 export function validateServiceAccount(found: Findings, account: Json): void {
+  const grant = objectAt(objectAt(account, 'metadata'), 'annotations')[accountGrantAnnotation];
+  if (!isAbsent(grant)) found.oneOf(`metadata.annotations[${accountGrantAnnotation}]`, grant, accountGrants);
   objectsAt(account, 'imagePullSecrets').forEach((secret, index) => {
     if (textAt(secret, 'name') === '') found.required(`imagePullSecrets[${index}].name`);
   });

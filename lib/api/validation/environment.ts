@@ -1,6 +1,6 @@
 import { isAbsent, isObject, objectAt, textAt, type Json } from '../json.ts';
 import { dataKey, dnsSubdomain, envName, qualifiedName } from '../names.ts';
-import { compareQuantities, isQuantity } from '../quantity.ts';
+import { compareQuantities, isExtended, isQuantity } from '../quantity.ts';
 import type { Findings } from './findings.ts';
 
 /** Variables with a value of their own or one taken from elsewhere. */
@@ -74,7 +74,8 @@ const resourceFields = ['limits', 'requests'].flatMap((list) =>
 export function validateResourceFieldRef(found: Findings, field: string, ref: Json): void {
   const resource = textAt(ref, 'resource');
   if (resource === '') found.required(`${field}.resource`);
-  else found.oneOf(`${field}.resource`, resource, resourceFields);
+  else if (!isExtended(resource.replace(/^(limits|requests)\./, '')) || !/^(limits|requests)\./.test(resource))
+    found.oneOf(`${field}.resource`, resource, resourceFields);
   const divisor = ref['divisor'];
   if (!isAbsent(divisor) && (!isQuantity(divisor) || compareQuantities(divisor, 0) <= 0))
     found.invalid(`${field}.divisor`, divisor, 'must be a quantity greater than 0');

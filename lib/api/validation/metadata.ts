@@ -1,32 +1,41 @@
 import { isAbsent, isObject, listAt, objectAt, objectsAt, sameJson, textAt, type Json } from '../json.ts';
-import { kinds, type Resource } from '../kinds.ts';
+import type { Resource } from '../kinds.ts';
 import {
   annotationKey,
   dns1035Label,
   dnsLabel,
   dnsSubdomain,
   labelValue,
+  pathSegment,
   qualifiedName,
   type Check,
 } from '../names.ts';
+import { cleanupFinalizer } from '../custom/establish.ts';
 import type { Findings } from './findings.ts';
 
 /** All keys and values together. */
 export const maxAnnotationBytes = 262_144;
 
-const nameRules: Readonly<Partial<Record<Resource, Check>>> = { services: dns1035Label, namespaces: dnsLabel };
+const nameRules: Readonly<Partial<Record<Resource, Check>>> = {
+  ...{ services: dns1035Label, namespaces: dnsLabel },
+  // Such as system:node: they stand in paths alone.
+  ...{ roles: pathSegment, rolebindings: pathSegment, clusterroles: pathSegment, clusterrolebindings: pathSegment },
+};
 /** How objects of a resource may be named. */
 export const nameRule = (resource: Resource): Check => nameRules[resource] ?? dnsSubdomain;
 
 /** The metadata that every object has. */
-export function validateMetadata(found: Findings, resource: Resource, object: Json): void {
+export function validateMetadata(
+  found: Findings,
+  { namespaced, named }: { readonly namespaced: boolean; readonly named: Check },
+  object: Json,
+): void {
   const metadata = objectAt(object, 'metadata');
-  const { namespaced } = kinds[resource];
   const name = textAt(metadata, 'name');
   const base = textAt(metadata, 'generateName');
-  if (base !== '') found.check('metadata.generateName', base, (value) => nameRule(resource)(asPrefix(value)));
+  if (base !== '') found.check('metadata.generateName', base, (value) => named(asPrefix(value)));
   if (name === '') found.required('metadata.name', 'name or generateName is required');
-  else found.check('metadata.name', name, nameRule(resource));
+  else found.check('metadata.name', name, named);
 
   const namespace = textAt(metadata, 'namespace');
   if (namespaced) found.checkRequired('metadata.namespace', namespace, dnsLabel);
@@ -52,6 +61,21 @@ export function validateLabels(found: Findings, field: string, labels: unknown):
     if (typeof value === 'string') found.check(field, value, (each) => labelRule(key, labelValue(each)));
   }
 }
+/** A selector with operators, as newer kinds of Kubernetes v1 have it. */
+export function validateLabelSelector(found: Findings, field: string, selector: unknown): void {
+  if (!isObject(selector)) return;
+  validateLabels(found, `${field}.matchLabels`, selector['matchLabels']);
+  objectsAt(selector, 'matchExpressions').forEach((each, index) => {
+    const at = `${field}.matchExpressions[${index}]`;
+    found.check(`${at}.key`, textAt(each, 'key'), (key) => qualifiedRule('label key', qualifiedName(key)));
+    found.oneOf(`${at}.operator`, each['operator'], ['In', 'NotIn', 'Exists', 'DoesNotExist']);
+    const takesValues = each['operator'] === 'In' || each['operator'] === 'NotIn';
+    const count = listAt(each, 'values').length;
+    if (takesValues && count === 0) found.required(`${at}.values`, 'must name a value for `In` and `NotIn`');
+    if (!takesValues && count > 0) found.forbidden(`${at}.values`, 'only `In` and `NotIn` take values');
+  });
+}
+
 const qualifiedRule = (what: string, wrong: string | undefined): string | undefined =>
   wrong === undefined ? undefined : `${what} ${wrong}`;
 const labelRule = (key: string, wrong: string | undefined): string | undefined =>
@@ -68,7 +92,7 @@ export function validateAnnotations(found: Findings, field: string, annotations:
 }
 
 /** Those without a prefix belong to the API itself. */
-const standardFinalizers = ['orphan', 'foregroundDeletion', 'kubernetes'];
+const standardFinalizers = ['orphan', 'foregroundDeletion', 'kubernetes', cleanupFinalizer];
 
 function validateFinalizers(found: Findings, finalizers: readonly unknown[]): void {
   finalizers.forEach((finalizer, index) => {

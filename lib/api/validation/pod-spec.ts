@@ -2,8 +2,11 @@ import { isAbsent, isObject, listAt, numberAt, objectAt, objectsAt, textAt, type
 import { dnsLabel, dnsSubdomain, labelValue, qualifiedName } from '../names.ts';
 import { parseIp } from '../net.ts';
 import { validateContainer, type ContainerScope } from './container.ts';
+import { validateEphemeral } from './ephemeral.ts';
+import { validateGates } from './gates.ts';
 import { ipRule, Seen, type Findings } from './findings.ts';
 import { validateLabels } from './metadata.ts';
+import { validateAffinity, validateSpreading } from './placing.ts';
 import { validatePodSecurity, validateReadinessGates } from './security.ts';
 import { validateVolumes } from './volumes.ts';
 
@@ -40,7 +43,10 @@ export function validatePodSpec(found: Findings, field: string, spec: Json): voi
     found.invalid(`${field}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled');
   validatePodSecurity(found, `${field}.securityContext`, spec);
   validateReadinessGates(found, `${field}.readinessGates`, objectsAt(spec, 'readinessGates'));
+  validateGates(found, `${field}.schedulingGates`, objectsAt(spec, 'schedulingGates'));
   validateTolerations(found, `${field}.tolerations`, objectsAt(spec, 'tolerations'));
+  validateAffinity(found, `${field}.affinity`, spec['affinity']);
+  validateSpreading(found, `${field}.topologySpreadConstraints`, objectsAt(spec, 'topologySpreadConstraints'));
   validateHostAliases(found, `${field}.hostAliases`, objectsAt(spec, 'hostAliases'));
   validateDns(found, field, spec);
   validateUnsupported(found, field, spec);
@@ -58,8 +64,6 @@ function validateUnsupported(found: Findings, field: string, spec: Json): void {
     found.forbidden(`${field}.runtimeClassName`, `pod rejected: RuntimeClass "${runtimeClass}" not found`);
   const os = textAt(objectAt(spec, 'os'), 'name');
   if (os !== '' && os !== 'linux') found.notSupported(`${field}.os.name`, os, ['linux']);
-  if (objectsAt(spec, 'ephemeralContainers').length > 0)
-    found.forbidden(`${field}.ephemeralContainers`, 'cannot be set on create');
 }
 
 function validateContainers(found: Findings, field: string, spec: Json, scope: ContainerScope): void {
@@ -73,6 +77,7 @@ function validateContainers(found: Findings, field: string, spec: Json, scope: C
     validateContainer(found, `${field}.initContainers[${index}]`, container, own);
   });
   containers.forEach((container, index) => validateContainer(found, `${field}.containers[${index}]`, container, scope));
+  validateEphemeral(found, field, spec, scope);
 }
 
 export function validateTolerations(found: Findings, field: string, tolerations: readonly Json[]): void {

@@ -1,15 +1,35 @@
 import { isAbsent, isObject, listAt, objectAt, objectsAt, sameJson, textAt, type Json } from '../json.ts';
 import { parseIp } from '../net.ts';
+import { validateConfigChange } from './config-change.ts';
+import { refuseEphemeral, validateEphemeralAdditions } from './ephemeral.ts';
 import { ipRule, type Findings } from './findings.ts';
+import { narrows, validateGatesUpdate, validateNewGates } from './gates.ts';
 import { immutable, validateAnnotations, validateLabels } from './metadata.ts';
 import { validatePodSpec } from './pod-spec.ts';
+import { validateGang } from './gang.ts';
+import { validateRebalancing } from './rebalancing.ts';
 import { validateRestartBackoff } from './restart-backoff.ts';
+import { validateServiceLinks } from './service-links.ts';
+import { validateWithdrawal } from './withdrawal.ts';
 import { validateConditions } from './conditions.ts';
 
 export function validatePod(found: Findings, pod: Json): void {
   validateRestartBackoff(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
+  validateGang(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
+  validateServiceLinks(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
+  validateWithdrawal(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
+  validateConfigChange(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
+  validateRebalancing(found, 'metadata.annotations', objectAt(pod, 'metadata')['annotations']);
   if (!isObject(pod['spec'])) return found.required('spec');
   validatePodSpec(found, 'spec', pod['spec']);
+}
+
+/** What holds for a pod that is made. */
+export function validateNewPod(found: Findings, pod: Json): void {
+  const why =
+    'cannot be set on create: they are added to a pod that is there (pods/ephemeralcontainers, kubectl debug)';
+  refuseEphemeral(found, 'spec', pod['spec'], why);
+  validateNewGates(found, objectAt(pod, 'spec'));
 }
 
 /** The template of a controller's pods. */
@@ -19,8 +39,14 @@ export function validateTemplate(found: Findings, field: string, template: unkno
   validateLabels(found, `${field}.metadata.labels`, metadata['labels']);
   validateAnnotations(found, `${field}.metadata.annotations`, metadata['annotations']);
   validateRestartBackoff(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateGang(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateServiceLinks(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateWithdrawal(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateConfigChange(found, `${field}.metadata.annotations`, metadata['annotations']);
+  validateRebalancing(found, `${field}.metadata.annotations`, metadata['annotations']);
   if (isObject(template['spec'])) validatePodSpec(found, `${field}.spec`, template['spec']);
   else found.required(`${field}.spec`);
+  refuseEphemeral(found, `${field}.spec`, template['spec'], 'ephemeral containers not allowed in pod template');
 }
 
 /** What may change of a pod that exists; all the rest is what its containers were started with. */
@@ -42,13 +68,20 @@ export function validatePodUpdate(found: Findings, next: Json, previous: Json): 
     );
   validateDeadlineUpdate(found, spec['activeDeadlineSeconds'], before['activeDeadlineSeconds']);
   validateTolerationsUpdate(found, listAt(spec, 'tolerations'), listAt(before, 'tolerations'));
+  validateGatesUpdate(found, spec, before);
+}
+
+/** Another list of ephemeral containers, by the verb that is for them alone. */
+export function validateEphemeralUpdate(found: Findings, next: Json, previous: Json): void {
+  validatePod(found, next);
+  validateEphemeralAdditions(found, next, previous);
 }
 
 /** The paths below one field of the spec that differ and must not. */
 function frozenChanges(field: string, spec: Json, before: Json): readonly string[] {
-  if (field === 'activeDeadlineSeconds' || field === 'tolerations') return [];
+  if (field === 'activeDeadlineSeconds' || field === 'tolerations' || field === 'schedulingGates') return [];
   const [now, then] = [spec[field] ?? undefined, before[field] ?? undefined];
-  if (sameJson(now, then)) return [];
+  if (sameJson(now, then) || narrows(field, spec, before)) return [];
   if (field === 'terminationGracePeriodSeconds' && now === 1 && typeof then === 'number' && then < 0) return [];
   if (field !== 'containers' && field !== 'initContainers') return [field];
   const [containers, old] = [objectsAt(spec, field), objectsAt(before, field)];
@@ -97,7 +130,7 @@ export function validatePodStatusUpdate(found: Findings, next: Json, previous: J
     if (ip !== '' && parseIp(ip) === undefined) found.invalid(field, ip, ipRule);
   validateConditions(found, objectsAt(status, 'conditions'));
   const spec = objectAt(previous, 'spec');
-  for (const field of ['containerStatuses', 'initContainerStatuses'])
+  for (const field of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'])
     objectsAt(status, field).forEach((container, index) => {
       found.range(`status.${field}[${index}].restartCount`, container['restartCount'], 0);
       const was = objectsAt(before, field).find((each) => each['name'] === container['name']);
@@ -111,9 +144,13 @@ export function validatePodStatusUpdate(found: Findings, next: Json, previous: J
 const endOf = (container: Json): unknown => objectAt(container, 'state')['terminated'];
 const isEnded = (container: Json): boolean => isObject(endOf(container));
 
-/** Whether a container status says an end that the pod's restart policy makes final. Init containers may run again with their pod. */
+/**
+ * Whether a container status says an end that is final: by the pod's restart policy, or always for one that is ephemeral. Init containers may
+ * run again with their pod.
+ */
 function staysEnded(spec: Json, field: string, status: Json): boolean {
-  if (field !== 'containerStatuses' || !isEnded(status)) return false;
+  if (!isEnded(status) || field === 'initContainerStatuses') return false;
+  if (field === 'ephemeralContainerStatuses') return true;
   const policy = spec['restartPolicy'];
   return (
     policy === 'Never' ||

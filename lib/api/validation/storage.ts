@@ -5,6 +5,7 @@ import { localProvisioner } from '../storage.ts';
 import { checkAmount } from './amounts.ts';
 import type { Findings } from './findings.ts';
 import { immutable, validateLabels } from './metadata.ts';
+import { validateNodeSelector } from './placing.ts';
 import { validateVolumeSource } from './volumes.ts';
 
 const accessModes = ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod'];
@@ -50,32 +51,8 @@ function checkLocal(found: Findings, spec: Json): void {
     found.required('spec.nodeAffinity', 'a local volume names the node it is on');
 }
 
-const nodeOperators = ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'];
-
 function checkAffinity(found: Findings, affinity: unknown): void {
-  if (!isObject(affinity)) return;
-  const terms = objectsAt(objectAt(affinity, 'required'), 'nodeSelectorTerms');
-  const at = 'spec.nodeAffinity.required.nodeSelectorTerms';
-  if (terms.length === 0) found.required(at, 'must have at least one node selector term');
-  terms.forEach((term, index) => {
-    for (const list of ['matchExpressions', 'matchFields'])
-      objectsAt(term, list).forEach((requirement, position) => {
-        const field = `${at}[${index}].${list}[${position}]`;
-        const [key, operator] = [textAt(requirement, 'key'), textAt(requirement, 'operator')];
-        found.checkRequired(`${field}.key`, key, qualifiedName);
-        if (list === 'matchFields' && key !== '' && key !== 'metadata.name')
-          found.notSupported(`${field}.key`, key, ['metadata.name']);
-        found.oneOf(`${field}.operator`, requirement['operator'], nodeOperators);
-        const values = listAt(requirement, 'values');
-        const wants = operator === 'In' || operator === 'NotIn';
-        if (wants && values.length === 0)
-          found.required(`${field}.values`, `must be specified when \`operator\` is 'In' or 'NotIn'`);
-        if ((operator === 'Exists' || operator === 'DoesNotExist') && values.length > 0)
-          found.forbidden(`${field}.values`, `may not be specified when \`operator\` is 'Exists' or 'DoesNotExist'`);
-        if ((operator === 'Gt' || operator === 'Lt') && !(values.length === 1 && /^-?\d+$/.test(String(values[0]))))
-          found.invalid(`${field}.values`, values, 'must be one whole number');
-      });
-  });
+  if (isObject(affinity)) validateNodeSelector(found, 'spec.nodeAffinity.required', objectAt(affinity, 'required'));
 }
 
 /** What the disk is, and where, stays; whose it is may change. */

@@ -21,6 +21,8 @@ export interface OpenAnswer {
 }
 
 export const openVerb = 'open';
+/** Said by an agent when it begins to serve: streams to the one before it are asked after at once. */
+export const servingVerb = 'serving';
 /** Frames to the agent, and from it, each stream on a subject of its own. */
 export const toAgent = (stream: string): string => `to.${stream}`;
 export const fromAgent = (stream: string): string => `from.${stream}`;
@@ -92,11 +94,24 @@ export async function openStream(options: OpenOptions, request: StreamRequest, s
       next: 0,
       room: answer.windowBytes ?? 0,
     });
+    askWhenAnotherServes(duplex, bus, nodeSubject(cluster, node, servingVerb));
     return duplex;
   } catch (error) {
     duplex.reset(error instanceof ApiError ? error : givenUp(signal)); // the agent may have opened what we stopped waiting for
     throw error;
   }
+}
+
+/** From now on, since the agent knows the stream now: another one will not. */
+function askWhenAnotherServes(duplex: Duplex, bus: EventBus, subject: string): void {
+  if (duplex.signal.aborted) return;
+  const nudge = (): void => {
+    duplex.nudge();
+  };
+  const begun = bus.subscribe(subject, nudge, () => undefined);
+  duplex.signal.addEventListener('abort', () => {
+    begun.close();
+  });
 }
 
 async function ask(

@@ -14,7 +14,7 @@ export interface StreamTarget {
   readonly container?: string;
 }
 
-/** `stdout` comes; closed at the end of the output. */
+/** `stdout` comes, with `follow` also `position`: where it is after what came. Closed at the end of the output. */
 export interface LogsRequest extends StreamTarget, LogWish {
   readonly verb: 'logs';
 }
@@ -56,7 +56,7 @@ type Shape = Readonly<Record<string, 'string' | 'number' | 'boolean' | 'list'>>;
 const shapes: Readonly<Record<StreamRequest['verb'], Shape>> = {
   logs: {
     ...{ follow: 'boolean', tailLines: 'number', sinceSeconds: 'number', sinceTime: 'string' },
-    ...{ timestamps: 'boolean', previous: 'boolean', limitBytes: 'number' },
+    ...{ timestamps: 'boolean', previous: 'boolean', limitBytes: 'number', after: 'string' },
   },
   exec: { command: 'list', stdin: 'boolean', tty: 'boolean' },
   attach: { stdin: 'boolean' },

@@ -5,7 +5,16 @@ import type { BusMessage, EventBus } from '../bus.ts';
 import { nodeSubject } from '../subjects.ts';
 import { Duplex, type Ending, type Failure } from './duplex.ts';
 import { frameMessage, readFrame, type FrameKind } from './frame.ts';
-import { frameBytesOn, fromAgent, openVerb, toAgent, windowBytes, type OpenAnswer, type OpenQuestion } from './open.ts';
+import {
+  frameBytesOn,
+  fromAgent,
+  openVerb,
+  servingVerb,
+  toAgent,
+  windowBytes,
+  type OpenAnswer,
+  type OpenQuestion,
+} from './open.ts';
 import { checkRequest, type StreamRequest } from './requests.ts';
 
 export interface StreamServerOptions {
@@ -133,6 +142,11 @@ export function serveStreams(options: StreamServerOptions): void {
     ),
     bus.subscribe(nodeSubject(cluster, node, toAgent('*')), onFrame, nudge),
   ];
+  void Promise.all(subscriptions.map(({ ready }) => ready))
+    .then(() => {
+      tell({ subject: nodeSubject(cluster, node, servingVerb), headers: {}, data: new Uint8Array() });
+    })
+    .catch(() => undefined); // the bus is away: readers ask by themselves, a little later
   signal.addEventListener('abort', () => {
     for (const { stop, duplex } of streams.values()) {
       const error = new ApiError('ServiceUnavailable', `the agent of node "${node}" is stopping`);

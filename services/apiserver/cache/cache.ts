@@ -1,6 +1,6 @@
 import { createNoopMeter, type Meter } from '@opentelemetry/api';
 import type { Key } from '../../../lib/api/keys.ts';
-import { kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
+import { isCustom, kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
 import { withRevision } from '../../../lib/api/stored.ts';
 import { backoffMs } from '../../../lib/base/backoff.ts';
 import { systemClock, wait, type Clock } from '../../../lib/base/clock.ts';
@@ -11,6 +11,7 @@ import { Feeds, ObjectChange, type Served, type WatchBatch } from './feeds.ts';
 import { Filing, type Entry } from './filing.ts';
 import { indexedOf, nodeOf, type Indexed } from './indexed.ts';
 import type { Selecting } from './selecting.ts';
+import { Slices } from './slices.ts';
 
 export interface CacheOptions {
   readonly store: Store;
@@ -31,6 +32,7 @@ export type ChangeListener = (key: Key, entry: Entry | undefined) => void;
 
 const loadPage = 2_000;
 const fileSlice = 500;
+const slicePieces = 50;
 const caughtUpTimeoutMs = 10_000;
 
 /**
@@ -49,6 +51,7 @@ export class Cache {
   readonly #claims = new Map<string, Claim>();
   readonly #feeds = new Feeds();
   readonly #listeners = new Map<string, ChangeListener[]>();
+  readonly #everywhere: ((resource: Resource, key: Key) => void)[] = [];
   /** The last change of each resource, and of its objects on each node, since loading. */
   readonly #positions = new Map<string, number>();
   #loadedRevision = 0;
@@ -120,9 +123,16 @@ export class Cache {
   }
 
   filing(resource: Resource): Filing {
-    const filing = this.#filings.get(resource);
-    if (filing === undefined) throw new ApiError('InternalError', `no resource ${resource}`);
+    let filing = this.#filings.get(resource);
+    if (filing === undefined) this.#filings.set(resource, (filing = new Filing(resource)));
     return filing;
+  }
+
+  /** Resolves once all that was loaded of a resource can be found by label and field. */
+  async filed(resource: Resource): Promise<void> {
+    const filing = this.filing(resource);
+    const slices = new Slices();
+    while (filing.fileSome(slicePieces)) if (slices.isOver(1)) await slices.next();
   }
 
   get(resource: Resource, key: Key): Entry | undefined {
@@ -148,6 +158,11 @@ export class Cache {
   /** Calls for each change of a resource's objects, or of `claims`, after it has been applied. Not during loading. */
   onChange(resource: Resource, listener: ChangeListener): void {
     this.#listeners.set(resource, [...(this.#listeners.get(resource) ?? []), listener]);
+  }
+
+  /** Calls for each change of any object, after it has been applied. Not during loading. */
+  onEveryChange(listener: (resource: Resource, key: Key) => void): void {
+    this.#everywhere.push(listener);
   }
 
   /** `Registry.watch`. */
@@ -288,6 +303,7 @@ export class Cache {
     );
     const listeners = this.#listeners.get(resource);
     if (listeners !== undefined) for (const listener of listeners) listener(key, entry);
+    for (const listener of this.#everywhere) listener(resource, key);
   }
 
   #moved(resource: Resource, revision: number, before: Indexed | undefined, after: Indexed | undefined): void {
@@ -335,7 +351,7 @@ function objectChangeOf(change: StoreChange): ObjectChange | undefined {
 export function addressOf(storeKey: string): { readonly resource: Resource; readonly key: Key } | undefined {
   const slash = storeKey.indexOf('/');
   const resource = storeKey.slice(0, slash);
-  return Object.hasOwn(kinds, resource)
+  return Object.hasOwn(kinds, resource) || isCustom(resource)
     ? { resource: resource as Resource, key: storeKey.slice(slash + 1) }
     : undefined;
 }

@@ -41,12 +41,51 @@ export class Entry {
     return (this.known ??= indexedOf(this.resource, this.key, this.stored));
   }
 
+  /** As it is now, whatever becomes of it. */
+  seen(): Seen {
+    return new Seen(this, this.resource, this.served ?? this.stored, this.served !== undefined);
+  }
+
   become(stored: Uint8Array, revision: number): void {
     this.stored = stored;
     this.revision = revision;
     this.size = stored.length;
     this.served = undefined;
     this.known = undefined;
+  }
+}
+
+/**
+ * An entry as it was at one moment. What is served is made when it is taken, and is the entry's own as long as that has not changed: a list of
+ * many objects costs neither the time nor the memory of a copy of them.
+ */
+export class Seen {
+  readonly key: Key;
+  readonly revision: number;
+  // Not #private, as in Entry.
+  private readonly entry: Entry;
+  private readonly resource: Resource;
+  private readonly bytes: Uint8Array;
+  private readonly isServed: boolean;
+
+  constructor(entry: Entry, resource: Resource, bytes: Uint8Array, isServed: boolean) {
+    this.key = entry.key;
+    this.revision = entry.revision;
+    this.entry = entry;
+    this.resource = resource;
+    this.bytes = bytes;
+    this.isServed = isServed;
+  }
+
+  get json(): Buffer {
+    if (this.entry.revision === this.revision) return this.entry.json;
+    const { buffer, byteOffset, length } = this.bytes;
+    return this.isServed ? Buffer.from(buffer, byteOffset, length) : withRevision(this.bytes, this.revision);
+  }
+
+  get indexed(): Indexed {
+    if (this.entry.revision === this.revision) return this.entry.indexed;
+    return indexedOf(this.resource, this.key, this.bytes);
   }
 }
 
@@ -163,6 +202,8 @@ export class Filing {
     const entry = new Entry(this.#resource, key, stored, revision);
     this.#entries.set(key, entry);
     this.#added.push(entry);
+    // A little now and then, so that no ordered read finds much to do.
+    if (this.#added.length >= maxAdded) this.#order();
     this.#bytes += stored.length;
     return entry;
   }
@@ -198,6 +239,28 @@ export class Filing {
     remaining = Math.max(0, found.length - limit);
     if (remaining > 0) found = found.slice(0, limit);
     return { entries: found, remaining };
+  }
+
+  /**
+   * What a selection may take, in key order, after `afterKey`, as it is at this moment; to be put to `selecting.matches` one by one. A selection
+   * that takes all gets at most `limit`, and `remaining` is how many more there are.
+   */
+  glimpse(
+    selecting: Selecting,
+    afterKey: Key,
+    limit: number,
+  ): { readonly seen: readonly Seen[]; readonly remaining: number } {
+    const { candidates, ordered } = this.#candidates(selecting);
+    const all: readonly Entry[] = Array.isArray(candidates) ? candidates : [...candidates];
+    const sorted = ordered ? all : all.toSorted(byKey);
+    const start = afterKey === '' ? 0 : lowerBound(sorted, `${afterKey}\0`);
+    const end = selecting.takesAll ? Math.min(sorted.length, start + limit) : sorted.length;
+    const seen: Seen[] = [];
+    for (let i = start; i < end; i++) {
+      const entry = sorted[i];
+      if (entry !== undefined) seen.push(entry.seen());
+    }
+    return { seen, remaining: sorted.length - end };
   }
 
   /** Whether anything is in a namespace. */
@@ -316,9 +379,14 @@ function lowerBound(sorted: readonly Entry[], key: string): number {
   return low;
 }
 
-/** Few additions to many are put in one by one; many are merged in one pass. */
+/** So many new ones wait at most until they are put in order. */
+const maxAdded = 1_024;
+/** So few are put in one by one. */
+const fewAdded = 32;
+
+/** Few additions are put in one by one; many are merged in one pass. */
 function merge(sorted: Entry[], added: readonly Entry[]): Entry[] {
-  if (added.length * 32 < sorted.length) {
+  if (added.length <= fewAdded) {
     for (const entry of added) sorted.splice(lowerBound(sorted, entry.key), 0, entry);
     return sorted;
   }

@@ -76,6 +76,7 @@ export function indexObject(resource: Resource, object: ApiObject): Indexed {
 }
 
 const metadataPaths = ['metadata.labels', 'metadata.deletionTimestamp'];
+const ofMetadata = wantedPaths(metadataPaths);
 const wanted = new Map<Resource, readonly Wanted[]>(
   resources.map((resource) => [resource, wantedPaths([...metadataPaths, ...extractedFields(resource)])]),
 );
@@ -85,7 +86,7 @@ export function indexBytes(resource: Resource, key: Key, bytes: Uint8Array): Ind
   const { namespace = '', name } = splitKey(key);
   const fields = extractedFields(resource);
   const json = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const [labels = '', deletionTimestamp, ...values] = peek(json, wanted.get(resource) ?? [], fields.length + 2);
+  const [labels = '', deletionTimestamp, ...values] = peek(json, wanted.get(resource) ?? ofMetadata, fields.length + 2);
   return {
     name,
     namespace: share(namespace),

@@ -21,15 +21,17 @@ export interface Selecting {
   readonly name: string | undefined;
   /** Equalities on fields under which objects are filed: the field's index in `extractedFields`, and the value. */
   readonly filed: readonly { readonly index: number; readonly value: string }[];
+  /** Nothing but the namespace decides. */
+  readonly takesAll: boolean;
   /** `parse` is called only for fields that are not kept beside the bytes. */
   matches(indexed: Indexed, parse: () => ApiObject): boolean;
 }
 
-/** BadRequest when a selector cannot be parsed or names a field that cannot be selected by. */
-export function selecting(resource: Resource, selection: SelectionText): Selecting {
+/** `more`: fields to select by that a definition names. BadRequest when a selector cannot be parsed or names a field that cannot be selected by. */
+export function selecting(resource: Resource, selection: SelectionText, more: readonly string[] = []): Selecting {
   const { namespace, labelSelector = '', fieldSelector = '' } = selection;
   const labels = parseSelector(labelSelector);
-  const fields = parseFieldSelector(resource, fieldSelector);
+  const fields = parseFieldSelector(resource, fieldSelector, more);
   const tests = fields.map((requirement) => fieldTest(resource, requirement));
   const kept = extractedFields(resource);
   const isEqual = ({ operator }: FieldRequirement): boolean => operator === '=';
@@ -42,6 +44,7 @@ export function selecting(resource: Resource, selection: SelectionText): Selecti
     filed: fields
       .filter((field) => isEqual(field) && isFiled(field.path) && field.value !== '')
       .map(({ path, value }) => ({ index: kept.indexOf(path), value })),
+    takesAll: labels.length === 0 && fields.length === 0,
     matches: (indexed, parse) =>
       (namespace === undefined || namespace === '' || indexed.namespace === namespace) &&
       (labels.length === 0 || matches(labels, indexed.labels)) &&

@@ -252,8 +252,10 @@ interface AnyCall {
 
 function contextOf(call: AnyCall, { stopping }: CallOptions): CallContext & { readonly release: () => void } {
   const aborting = new AbortController();
+  let released = false;
   const onCancelled = (): void => {
-    aborting.abort(new ApiError('Timeout', 'the caller has gone or its deadline has passed'));
+    // Every call is "cancelled" in the end, also an answered one; an error with its stack is dear.
+    if (!released) aborting.abort(new ApiError('Timeout', 'the caller has gone or its deadline has passed'));
   };
   const onStopping = (): void => {
     aborting.abort(new ApiError('ServiceUnavailable', 'the server is stopping'));
@@ -272,6 +274,7 @@ function contextOf(call: AnyCall, { stopping }: CallOptions): CallContext & { re
       call.sendMetadata(metadata);
     },
     release() {
+      released = true;
       stopping.removeEventListener('abort', onStopping);
     },
   };

@@ -4,9 +4,9 @@ import type { Resource } from '../../../lib/api/kinds.ts';
 import { ApiError, notFound } from '../../../lib/base/errors.ts';
 import type { Paging, Registry, Selection, Served, WatchBatch } from '../registry/registry.ts';
 import type { CallContext, Methods } from './calls.ts';
-import type { FanOut } from './fan-out.ts';
-import { deleteOptions, keyFor, readObject, resourceOf, revisionOf, selectionFor, writeOptions } from './requests.ts';
-import { applyAll, checkCount, failureOf } from './write.ts';
+import type { FanOut } from '../door/fan-out.ts';
+import { deleteOptions, keyFor, readObject, revisionOf, selectionFor, writeOptions } from '../door/requests.ts';
+import { applyAll, checkCount, failureOf, partOf } from './write.ts';
 
 /** JSON bytes of one List message: well below what clients take by default (4 MiB), well above what a message costs. */
 export const chunkBytes = 1024 * 1024;
@@ -33,9 +33,9 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
     },
 
     async List(request: Messages['ListRequest'], call: CallContext, send: (message: object) => Promise<void>) {
-      const resource = resourceOf(request.resource);
-      const list = await registry.list(resource, {
-        ...selectionFor(resource, request.selection),
+      const kind = await registry.kind(request.resource);
+      const list = await registry.list(kind.resource, {
+        ...selectionFor(kind, request.selection),
         ...pagingOf(request),
       });
       const end = { revision: String(list.revision), continue: list.continue ?? '' };
@@ -45,8 +45,9 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
     },
 
     async Watch(request: Messages['WatchRequest'], call: CallContext, send: (message: Buffer) => Promise<void>) {
-      const resource = resourceOf(request.resource);
-      const selection = selectionFor(resource, request.selection);
+      const kind = await registry.kind(request.resource);
+      const { resource } = kind;
+      const selection = selectionFor(kind, request.selection);
       const from = await startOf(registry, resource, selection, request.from_revision);
       const topic = { resource, selection, form: 'json', encode: encodeBatch };
       for await (const bytes of fanOut.read(topic, from, call.signal)) await send(bytes);
@@ -54,7 +55,10 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
     },
 
     async Position({ resource, node }: Messages['PositionRequest']) {
-      const revision = await registry.position(resourceOf(resource), node === '' ? undefined : node);
+      const revision = await registry.position(
+        (await registry.kind(resource)).resource,
+        node === '' ? undefined : node,
+      );
       return { revision: String(revision) };
     },
 
@@ -63,9 +67,9 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
     },
 
     async DeleteCollection(request: Messages['DeleteCollectionRequest'], call: CallContext) {
-      const resource = resourceOf(request.resource);
+      const kind = await registry.kind(request.resource);
       const body = request.options.length === 0 ? undefined : readObject(request.options, 'Ignore').value;
-      const deleted = await registry.deleteCollection(resource, selectionFor(resource, request.selection), {
+      const deleted = await registry.deleteCollection(kind.resource, selectionFor(kind, request.selection), {
         ...writeOptions({ dry_run: request.dry_run }, call.traceparent),
         ...deleteOptions(body),
       });
@@ -76,14 +80,11 @@ export function objectsService(registry: Registry, fanOut: FanOut): Methods {
 
 async function read(registry: Registry, request: Messages['GetRequest']): Promise<Served> {
   const { namespace, name, subresource } = request;
-  const resource = resourceOf(request.resource);
-  const key = keyFor(resource, namespace, name);
-  if (subresource !== '' && subresource !== 'scale') {
-    throw new ApiError('NotFound', `${request.resource} have no subresource ${JSON.stringify(subresource)}`, {
-      resource,
-    });
-  }
-  const served = await (subresource === 'scale' ? registry.scale(resource, key) : registry.get(resource, key));
+  const kind = await registry.kind(request.resource);
+  const { resource } = kind;
+  const key = keyFor(kind, namespace, name);
+  const part = partOf(kind, subresource);
+  const served = await (part.subresource === 'scale' ? registry.scale(resource, key) : registry.get(resource, key));
   if (served === undefined) throw notFound(resource, name);
   return served;
 }

@@ -8,11 +8,13 @@ import { ApiError } from '../../../lib/base/errors.ts';
 import { checkAccess } from '../identity/access.ts';
 import { newIdentities, type Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/registry.ts';
+import { newEffects, type AskAll } from '../effects/effects.ts';
 import { newUsage, type AskNode } from '../usage/usage.ts';
 import { streamMethods } from '../streams/methods.ts';
 import { noNodeStreams, type NodeStreams } from '../streams/node-streams.ts';
 import { addService, type Admit, type CallOptions } from './calls.ts';
-import { newFanOut, type FanOut } from './fan-out.ts';
+import { effectsService } from './effects.ts';
+import { newFanOut, type FanOut } from '../door/fan-out.ts';
 import { newHealth } from './health.ts';
 import { newCallMetrics } from './metrics.ts';
 import { objectsService } from './objects.ts';
@@ -34,6 +36,8 @@ export interface GrpcServerOptions {
   readonly drainMs?: number;
   /** How nodes are asked what they use; without, the service `Metrics` says that they cannot be. */
   readonly askNode?: AskNode;
+  /** How proxies and DNS servers are asked what they have in effect; without, the service `Effects` says that they cannot be. */
+  readonly askAll?: AskAll;
   /** Who callers are; default: one of its own. Doors of one apiserver share it. */
   readonly identities?: Identities;
   /** Whether every call must carry a token; default: no, and who carries none may do everything. */
@@ -87,6 +91,7 @@ export function newGrpcServer(registry: Registry, options: GrpcServerOptions = {
   for (const [name, methods] of Object.entries(typed))
     addService(server, name, name === serviceOf.pods ? { ...methods, ...intoPods } : methods, call);
   addService(server, 'troupe.v1.Metrics', usageService(newUsage(registry, options.askNode)), call);
+  addService(server, 'troupe.v1.Effects', effectsService(newEffects(registry, options.askAll)), call);
   addService(server, 'grpc.health.v1.Health', health.methods, call);
   if (options.tokenRequired !== true) addReflection(server); // it asks for no token
 

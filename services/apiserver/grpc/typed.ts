@@ -2,16 +2,18 @@ import { encodeMessage, typeOf } from '../../../lib/api/codec/message.ts';
 import { toStatusObject } from '../../../lib/api/codec/status.ts';
 import type { Messages } from '../../../lib/api/gen/messages.ts';
 import { serviceOf } from '../../../lib/api/gen/services.ts';
-import { kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
+import { kinds, resources, type BuiltIn } from '../../../lib/api/kinds.ts';
 import { ApiError, notFound } from '../../../lib/base/errors.ts';
 import type { TokenRequest } from '../../../lib/api/objects.ts';
 import type { Identities } from '../identity/identities.ts';
-import type { Registry, Served, WatchBatch, Written } from '../registry/registry.ts';
+import type { BuiltInKind } from '../registry/kinds.ts';
+import type { Registry, Served, SubresourceOption, WatchBatch, Written } from '../registry/registry.ts';
+import { scaled } from '../registry/scale.ts';
 import type { CallContext, Methods, Send } from './calls.ts';
-import type { FanOut } from './fan-out.ts';
+import type { FanOut } from '../door/fan-out.ts';
 import { chunks, pagingOf, startOf } from './objects.ts';
-import { deleteOptions, keyFor, namespaceFor, readObject, selectionFor, writeOptions } from './requests.ts';
-import { bindingOf, maxOperations } from './write.ts';
+import { deleteOptions, keyFor, namespaceFor, readObject, selectionFor, writeOptions } from '../door/requests.ts';
+import { bindingOf, maxOperations, partOf } from './write.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -78,7 +80,7 @@ const tokenMethods = (identities: Identities): Methods => ({
   },
 });
 
-function typedService(registry: Registry, fanOut: FanOut, resource: Resource): Methods {
+function typedService(registry: Registry, fanOut: FanOut, resource: BuiltIn): Methods {
   const { kind } = kinds[resource];
   const encodeBatch = (batch: WatchBatch): Buffer =>
     encodeMessage(`${kind}WatchReply`, {
@@ -139,15 +141,13 @@ function typedService(registry: Registry, fanOut: FanOut, resource: Resource): M
 
     async Patch(request: PatchRequest, call: CallContext) {
       const options = writeOptions(request, call.traceparent);
-      if (request.subresource !== '' && !(request.subresource === 'status' && kinds[resource].hasStatus)) {
-        throw new ApiError('NotFound', `${resource} have no subresource ${JSON.stringify(request.subresource)}`, {
-          resource,
-        });
-      }
+      const part = partOf(kinds[resource] as BuiltInKind, request.subresource);
+      if (part.subresource === 'scale')
+        throw new ApiError('MethodNotAllowed', 'the scale is set by UpdateScale', { resource });
       const { value, warnings } = readObject(Buffer.from(request.patch), options.fieldValidation);
       const written = await registry.patch(resource, keyFor(resource, request.namespace, request.name), value, {
         ...options,
-        ...(request.subresource === 'status' ? { subresource: 'status' } : {}),
+        ...part,
       });
       return warned(call, written, warnings);
     },
@@ -168,14 +168,15 @@ function typedService(registry: Registry, fanOut: FanOut, resource: Resource): M
       return { deleted };
     },
     ...(resource === 'pods' ? bindMethods(registry) : {}),
-    ...(resource === 'replicationcontrollers' ? scaleMethods(registry) : {}),
+    ...(isScaled(resource) ? scaleMethods(registry, resource) : {}),
+    ...(resource === 'pods' ? { UpdateEphemeralContainers: updateEphemeral } : {}),
   };
 
-  async function update(
-    request: WriteRequest,
-    call: CallContext,
-    subresource: { readonly subresource?: 'status' },
-  ): Promise<object> {
+  function updateEphemeral(request: WriteRequest, call: CallContext): Promise<object> {
+    return update(request, call, { subresource: 'ephemeralcontainers' });
+  }
+
+  async function update(request: WriteRequest, call: CallContext, subresource: SubresourceOption): Promise<object> {
     const object = objectIn(request);
     const options = { ...writeOptions(request, call.traceparent), ...subresource };
     const written = await registry.update(resource, keyOfObject(resource, object), complete(kind, object), options);
@@ -183,8 +184,20 @@ function typedService(registry: Registry, fanOut: FanOut, resource: Resource): M
   }
 }
 
+interface EvictRequest extends NamedRequest {
+  readonly options?: Json;
+  readonly dry_run: boolean;
+}
+
 function bindMethods(registry: Registry): Methods {
   return {
+    async Evict({ namespace, name, options, dry_run }: EvictRequest, call: CallContext) {
+      const written = await registry.evict(keyFor('pods', namespace, name), {
+        ...deleteOptions(options),
+        ...writeOptions({ dry_run }, call.traceparent),
+      });
+      return warned(call, written);
+    },
     async Bind(request: { readonly binding?: Json; readonly dry_run: boolean }, call: CallContext) {
       return warned(call, await bind(registry, request.binding ?? {}, writeOptions(request, call.traceparent)));
     },
@@ -195,8 +208,9 @@ function bindMethods(registry: Registry): Methods {
   };
 }
 
-function scaleMethods(registry: Registry): Methods {
-  const resource = 'replicationcontrollers';
+const isScaled = (resource: BuiltIn): boolean => (scaled as readonly string[]).includes(resource);
+
+function scaleMethods(registry: Registry, resource: BuiltIn): Methods {
   return {
     async GetScale({ namespace, name }: NamedRequest) {
       const served = await registry.scale(resource, keyFor(resource, namespace, name));
@@ -219,7 +233,7 @@ function scaleMethods(registry: Registry): Methods {
 
 function create(
   registry: Registry,
-  resource: Resource,
+  resource: BuiltIn,
   object: Json,
   options: ReturnType<typeof writeOptions>,
 ): Promise<Written> {
@@ -268,7 +282,7 @@ const complete = (kind: string, object: Json): Json => ({ ...typeOf(kind), ...ob
 
 const metadataOf = (object: Json): { readonly namespace?: string; readonly name?: string } => object.metadata ?? {};
 
-function keyOfObject(resource: Resource, object: Json): string {
+function keyOfObject(resource: BuiltIn, object: Json): string {
   const { namespace = '', name = '' } = metadataOf(object);
   return keyFor(resource, namespace, name);
 }

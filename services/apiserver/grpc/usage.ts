@@ -1,7 +1,7 @@
 import type { Messages } from '../../../lib/api/gen/messages.ts';
 import type { UsageQuestion, UsageSource } from '../usage/usage.ts';
 import type { Methods } from './calls.ts';
-import { namespaceFor, selectionFor } from './requests.ts';
+import { namespaceFor, selectionFor } from '../door/requests.ts';
 
 interface Request {
   readonly selection?: Messages['Selection'];

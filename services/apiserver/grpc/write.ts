@@ -1,10 +1,11 @@
 import { toStatusDetails } from '../../../lib/api/codec/status.ts';
 import type { Messages } from '../../../lib/api/gen/messages.ts';
-import { kinds } from '../../../lib/api/kinds.ts';
 import type { Binding } from '../../../lib/api/objects.ts';
 import { ApiError, messageOf } from '../../../lib/base/errors.ts';
-import type { Registry, WriteOptions, Written } from '../registry/registry.ts';
-import { deleteOptions, keyFor, namespaceFor, readObject, resourceOf } from './requests.ts';
+import type { Kind } from '../registry/kinds.ts';
+import { subresourceOf } from '../registry/subresource.ts';
+import type { Registry, SubresourceOption, WriteOptions, Written } from '../registry/registry.ts';
+import { deleteOptions, keyFor, namespaceFor, readObject } from '../door/requests.ts';
 
 type Operation = Messages['WriteOperation'];
 type Result = Messages['WriteResult'];
@@ -72,29 +73,36 @@ interface Performed {
 
 async function perform(registry: Registry, operation: Operation, options: Options): Promise<Performed> {
   const { verb, namespace, name } = operation;
-  const resource = resourceOf(operation.resource);
+  const kind = await registry.kind(operation.resource);
+  const { resource } = kind;
   switch (verb) {
     case 'create': {
       const { value, warnings } = readObject(operation.json, options.fieldValidation);
       return {
-        written: await registry.create(resource, namespaceFor(resource, namespace, false), value, options),
+        written: await registry.create(resource, namespaceFor(kind, namespace, false), value, options),
         warnings,
       };
     }
     case 'update':
     case 'patch': {
       const { value, warnings } = readObject(operation.json, options.fieldValidation);
-      const more = { ...options, ...subresourceOf(operation) };
-      const key = keyFor(resource, namespace, name);
+      const more = { ...options, ...partOf(kind, operation.subresource) };
+      const key = keyFor(kind, namespace, name);
       return { written: await registry[verb](resource, key, value, more), warnings };
     }
     case 'delete': {
       const body = operation.json.length === 0 ? undefined : readObject(operation.json, 'Ignore').value;
-      const written = await registry.delete(resource, keyFor(resource, namespace, name), {
+      const written = await registry.delete(resource, keyFor(kind, namespace, name), {
         ...options,
         ...deleteOptions(body),
       });
       return { written, warnings: [] };
+    }
+    case 'evict': {
+      if (resource !== 'pods') throw new ApiError('MethodNotAllowed', 'pods alone can be evicted', { resource });
+      const body = operation.json.length === 0 ? undefined : readObject(operation.json, 'Ignore').value;
+      const wished = { ...options, ...deleteOptions(body) };
+      return { written: await registry.evict(keyFor(kind, namespace, name), wished), warnings: [] };
     }
     case 'bind': {
       const { value, warnings } = readObject(operation.json, options.fieldValidation);
@@ -103,16 +111,18 @@ async function perform(registry: Registry, operation: Operation, options: Option
     default:
       throw new ApiError(
         'MethodNotAllowed',
-        `verb ${JSON.stringify(verb)} is none of create, update, patch, delete, bind`,
+        `verb ${JSON.stringify(verb)} is none of create, update, patch, delete, evict, bind`,
       );
   }
 }
 
-function subresourceOf({ resource, subresource }: Operation): { readonly subresource?: 'status' | 'scale' } {
-  if (subresource === '') return {};
-  if (subresource === 'status' && kinds[resourceOf(resource)].hasStatus) return { subresource };
-  if (subresource === 'scale' && resourceOf(resource) === 'replicationcontrollers') return { subresource };
-  throw new ApiError('NotFound', `${resource} have no subresource ${JSON.stringify(subresource)}`, { resource });
+/** The part of an object that a request names; none where it is empty. NotFound where the kind has no such part. */
+export function partOf(kind: Kind, name: string): SubresourceOption {
+  if (name === '') return {};
+  const subresource = subresourceOf(kind, name);
+  if (subresource !== undefined) return { subresource };
+  const { resource } = kind;
+  throw new ApiError('NotFound', `${resource} have no subresource ${JSON.stringify(name)}`, { resource });
 }
 
 /** The Binding for the pod of the request. BadRequest when it names no node, or another pod. */

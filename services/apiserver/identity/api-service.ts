@@ -1,57 +1,47 @@
 import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { makeKey } from '../../../lib/api/keys.ts';
-import { sameJson } from '../../../lib/api/json.ts';
+import type { Service } from '../../../lib/api/objects.ts';
 import { splitAddress } from '../../../lib/base/telemetry.ts';
 import { hasReason } from '../../../lib/base/errors.ts';
 import type { Registry } from '../registry/registry.ts';
 
 /** The Service under which pods reach the API; it has the first address of the range. */
 const key = { namespace: 'default', name: 'kubernetes' } as const;
-const port = { name: 'grpc', port: 443, protocol: 'TCP' } as const;
+/** What is behind them is each apiserver's own, by name. The first is what clients of Kubernetes look for. */
+const ports = [
+  { name: 'https', port: 443, protocol: 'TCP', targetPort: 'https' },
+  { name: 'grpc', port: 7400, protocol: 'TCP', targetPort: 'grpc' },
+] as const;
 
-/**
- * Makes the Service `default/kubernetes` lead to `listening` (`host:port`), so that pods find the API by name, address and
- * variables like any other Service. A second call with the same address writes nothing.
- */
-export async function publishApi(registry: Registry, listening: string, advertise: string): Promise<string> {
-  const { host, port: targetPort } = splitAddress(listening);
-  const ip = advertise !== '' ? advertise : host === '0.0.0.0' || host === '::' ? await ownAddress() : host;
-  const meta = { ...key, labels: { component: 'apiserver', provider: 'kubernetes' } };
-  const service = {
-    ...{ apiVersion: 'v1', kind: 'Service', metadata: meta },
-    spec: { type: 'ClusterIP', ports: [{ ...port, targetPort }] },
-  };
-  const endpoints = {
-    ...{ apiVersion: 'v1', kind: 'Endpoints', metadata: meta },
-    subsets: [{ addresses: [{ ip }], ports: [{ name: port.name, port: targetPort, protocol: port.protocol }] }],
-  };
-  await put(registry, 'services', service, (found) => {
-    const { spec } = found as { readonly spec: { readonly ports?: readonly { readonly targetPort?: unknown }[] } };
-    return spec.ports?.[0]?.targetPort === targetPort;
-  });
-  await put(registry, 'endpoints', endpoints, (found) =>
-    sameJson((found as { readonly subsets?: unknown }).subsets, endpoints.subsets),
-  );
-  return `${ip}:${targetPort}`;
+/** The doors for pods, by the names of the ports of the Service. */
+export type ApiPort = (typeof ports)[number]['name'];
+
+/** The address at which pods reach a door that listens at `listening` (`host:port`); `advertise` says it where the machine cannot know. */
+export async function podAddress(listening: string, advertise: string): Promise<string> {
+  const { host } = splitAddress(listening);
+  return advertise !== '' ? advertise : host === '0.0.0.0' || host === '::' ? ownAddress() : host;
 }
 
-async function put(
-  registry: Registry,
-  resource: 'services' | 'endpoints',
-  object: object,
-  isCurrent: (found: object) => boolean,
-): Promise<void> {
+/**
+ * Sees to the Service `default/kubernetes`, under which pods find the API by name, address and variables like any other
+ * Service; `Presence` keeps its Endpoints. What others added to it stays. A second call writes nothing.
+ */
+export async function ensureApiService(registry: Registry): Promise<void> {
   const place = makeKey(key.namespace, key.name);
-  const found = await registry.get(resource, place);
-  if (found !== undefined && isCurrent(JSON.parse(found.json.toString('utf8')) as object)) return;
+  const found = await registry.get('services', place);
+  if (found !== undefined) {
+    const { spec } = JSON.parse(found.json.toString('utf8')) as Service;
+    const has = ports.every(({ name, port }) => spec.ports?.some((each) => each.name === name && each.port === port));
+    if (has) return;
+    await registry.patch('services', place, { spec: { selector: null, ports } }, {});
+    return;
+  }
+  const metadata = { ...key, labels: { component: 'apiserver', provider: 'kubernetes' } };
   try {
-    if (found === undefined) await registry.create(resource, key.namespace, structuredClone(object), {});
-    else await registry.update(resource, place, structuredClone(object), {});
+    await registry.create('services', key.namespace, { metadata, spec: { type: 'ClusterIP', ports } }, {});
   } catch (error) {
-    // A Service brings its Endpoints along, and another apiserver may have been quicker: then it is there to be changed.
-    if (!hasReason(error, 'AlreadyExists')) throw error;
-    await registry.update(resource, place, structuredClone(object), {});
+    if (!hasReason(error, 'AlreadyExists')) throw error; // another apiserver was quicker
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { grantsOf, type AccountGrant } from '../../../lib/api/account-grants.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import type { ApiObject, Pod, Secret, ServiceAccount, TokenRequest } from '../../../lib/api/objects.ts';
 import { rfc3339, type Clock } from '../../../lib/base/clock.ts';
@@ -7,16 +8,19 @@ import { ApiError, hasReason, invalid, messageOf, notFound, type FieldCause } fr
 import type { Registry } from '../registry/registry.ts';
 import { newKeyPem, readToken, signToken, tokenKey, unauthorized, type Claims, type TokenKey } from './token.ts';
 
-/** Who calls: a pod, by the token of its service account. */
+/** Who calls: a service account, by its token; most often a pod. */
 export interface Identity {
   /** `system:serviceaccount:<namespace>:<name>` */
   readonly user: string;
   readonly namespace: string;
-  readonly pod: { readonly name: string; readonly uid: string };
+  /** Absent: the token was made for the account alone. */
+  readonly pod?: { readonly name: string; readonly uid: string };
+  /** What its account says that it may besides. */
+  readonly grants?: readonly AccountGrant[];
 }
 
 export interface Identities {
-  /** A token for a pod, while it is there. NotFound, Invalid. */
+  /** A token for an account, or for a pod with it, while that is there. NotFound, Invalid. */
   createToken(namespace: string, account: string, request: TokenRequest): Promise<TokenRequest>;
   /** Whose token this is. Unauthorized with the reason when it is not, or no more, a token for this API. */
   identify(token: string): Promise<Identity>;
@@ -52,18 +56,27 @@ export function newIdentities(options: { readonly registry: Registry; readonly c
     return served === undefined ? undefined : (JSON.parse(served.json.toString('utf8')) as T);
   }
 
+  async function boundPod(
+    namespace: string,
+    account: string,
+    bound: NonNullable<NonNullable<TokenRequest['spec']>['boundObjectRef']>,
+  ): Promise<Pod> {
+    const pod = await find<Pod>('pods', namespace, bound.name ?? '');
+    if (pod === undefined || (bound.uid !== undefined && bound.uid !== '' && bound.uid !== pod.metadata.uid))
+      throw notFound('pods', bound.name ?? '');
+    if (pod.spec.serviceAccountName !== account)
+      throw new ApiError('Forbidden', `pod "${pod.metadata.name}" has another service account`);
+    return pod;
+  }
+
   return {
     async createToken(namespace, account, request) {
-      const { audiences = [], expirationSeconds, boundObjectRef: bound = {} } = request.spec ?? {};
+      const { audiences = [], expirationSeconds, boundObjectRef: bound } = request.spec ?? {};
       const causes = wrongIn(request);
       if (causes.length > 0) throw invalid('TokenRequest', account, causes);
       const found = await find<ServiceAccount>('serviceaccounts', namespace, account);
       if (found === undefined) throw notFound('serviceaccounts', account);
-      const pod = await find<Pod>('pods', namespace, bound.name ?? '');
-      if (pod === undefined || (bound.uid !== undefined && bound.uid !== '' && bound.uid !== pod.metadata.uid))
-        throw notFound('pods', bound.name ?? '');
-      if (pod.spec.serviceAccountName !== account)
-        throw new ApiError('Forbidden', `pod "${pod.metadata.name}" has another service account`);
+      const pod = bound === undefined ? undefined : await boundPod(namespace, account, bound);
       const iat = nowSeconds();
       const exp =
         iat + (expirationSeconds === undefined || expirationSeconds === 0 ? lifetime.default : expirationSeconds);
@@ -76,7 +89,7 @@ export function newIdentities(options: { readonly registry: Registry; readonly c
           'kubernetes.io': {
             namespace,
             serviceaccount: { name: account, uid: found.metadata.uid },
-            pod: { name: pod.metadata.name, uid: pod.metadata.uid },
+            ...(pod === undefined ? {} : { pod: { name: pod.metadata.name, uid: pod.metadata.uid } }),
           },
         },
         await key(),
@@ -100,12 +113,18 @@ export function newIdentities(options: { readonly registry: Registry; readonly c
         throw unauthorized(`the token is not valid before ${rfc3339(claims.nbf * 1000)}`);
       const [account, holder] = await Promise.all([
         find<ServiceAccount>('serviceaccounts', namespace, serviceaccount.name),
-        find<Pod>('pods', namespace, pod.name),
+        pod === undefined ? undefined : find<Pod>('pods', namespace, pod.name),
       ]);
       if (account?.metadata.uid !== serviceaccount.uid)
         throw unauthorized(`the service account "${serviceaccount.name}" of the token is gone`);
-      if (holder?.metadata.uid !== pod.uid) throw unauthorized(`the pod "${pod.name}" of the token is gone`);
-      return { user: userOf(namespace, serviceaccount.name), namespace, pod };
+      if (pod !== undefined && holder?.metadata.uid !== pod.uid)
+        throw unauthorized(`the pod "${pod.name}" of the token is gone`);
+      const grants = grantsOf(account);
+      return {
+        ...{ user: userOf(namespace, serviceaccount.name), namespace },
+        ...(pod !== undefined && { pod }),
+        ...(grants.length > 0 && { grants }),
+      };
     },
   };
 }
@@ -121,8 +140,8 @@ function wrongIn({ spec = {} }: TokenRequest): readonly FieldCause[] {
     wrong('spec.audiences', `must be at most ${maxAudiences} names, none of them empty`);
   if (seconds !== undefined && seconds !== 0 && (seconds < lifetime.min || seconds > lifetime.max))
     wrong('spec.expirationSeconds', `${seconds}: must be from ${lifetime.min} to ${lifetime.max}`);
-  if (bound?.kind !== 'Pod' || bound.name === undefined || bound.name === '')
-    wrong('spec.boundObjectRef', 'must name the pod that the token is for, by kind "Pod" and its name');
+  if (bound !== undefined && (bound.kind !== 'Pod' || bound.name === undefined || bound.name === ''))
+    wrong('spec.boundObjectRef', 'must name the pod that the token is for, by kind "Pod" and its name, or be left out');
   return causes;
 }
 

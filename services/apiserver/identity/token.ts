@@ -22,7 +22,8 @@ export interface Claims {
   readonly 'kubernetes.io': {
     readonly namespace: string;
     readonly serviceaccount: { readonly name: string; readonly uid: string };
-    readonly pod: { readonly name: string; readonly uid: string };
+    /** With whose end it ends; absent: with that of the account. */
+    readonly pod?: { readonly name: string; readonly uid: string };
   };
 }
 

@@ -1,4 +1,4 @@
-import { objectAt, textAt } from '../../../lib/api/json.ts';
+import { objectAt, objectsAt, textAt } from '../../../lib/api/json.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import type { Binding, PodCondition, PodStatus } from '../../../lib/api/objects.ts';
 import { withCondition } from '../../../lib/api/pods.ts';
@@ -9,7 +9,7 @@ import { annotate } from './tracing.ts';
 
 /**
  * `Registry.bind`: the one way by which a pod gets its node, once (F53). Binding it again to the same node changes
- * nothing. Conflict when it has another node, is going away, or is another pod than the uid says.
+ * nothing. Conflict when it has another node, has scheduling gates, is going away, or is another pod than the uid says.
  */
 export async function bind(core: Core, binding: Binding, options: WriteOptions): Promise<Written> {
   const { name, namespace } = binding.metadata;
@@ -41,6 +41,8 @@ function bound(core: Core, current: Current, binding: Binding, traceparent: stri
   const node = textAt(spec, 'nodeName');
   if (node === binding.target.name) return undefined;
   if (node !== '') throw conflict('pods', name, `pod ${name} is already assigned to node "${node}"`);
+  const gates = objectsAt(spec, 'schedulingGates').map((gate) => textAt(gate, 'name'));
+  if (gates.length > 0) throw conflict('pods', name, `pod ${name} has scheduling gates: ${gates.join(', ')}`);
   if (annotations !== undefined && Object.keys(annotations).length > 0) {
     metadata['annotations'] = { ...objectAt(metadata, 'annotations'), ...annotations };
   }

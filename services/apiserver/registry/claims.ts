@@ -1,3 +1,4 @@
+import { usesHealthCheckPort, usesNodePorts } from '../../../lib/api/defaults/service-type.ts';
 import { isAbsent, objectAt, objectsAt, textAt, type Json } from '../../../lib/api/json.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import { contains, formatCidr, formatIp, parseIp, sizeOf, type Cidr } from '../../../lib/api/net.ts';
@@ -115,22 +116,38 @@ export class ServiceClaims {
     );
   }
 
+  /** With the ports that nodes open: those asked for are looked at, those needed and not named are picked. */
   #withPorts(service: Json, asking: Asking): Json {
     const spec = objectAt(service, 'spec');
-    if (!usesNodePorts(spec)) return service;
-    const chosen = new Set(objectsAt(spec, 'ports').map((port) => Number(port['nodePort'] ?? 0)));
-    const ports = objectsAt(spec, 'ports').map((port, index) => {
-      if (isAbsent(port['nodePort']) || port['nodePort'] === 0) {
-        const picked = this.#pickPort(chosen);
-        chosen.add(picked);
-        return { ...port, nodePort: picked };
+    const chosen = new Set([...objectsAt(spec, 'ports').map(nodePortOf), Number(spec['healthCheckNodePort'] ?? 0)]);
+    const settled = (given: number, field: string, needed: boolean): number => {
+      if (given !== 0) {
+        const wrong = asking.before.has(portKey(given)) ? undefined : this.#wrongPort(given, asking.owner);
+        if (wrong !== undefined) asking.causes.push(cause(field, given, wrong));
       }
-      const nodePort = Number(port['nodePort']);
-      const wrong = asking.before.has(portKey(nodePort)) ? undefined : this.#wrongPort(nodePort, asking.owner);
-      if (wrong !== undefined) asking.causes.push(cause(`spec.ports[${index}].nodePort`, nodePort, wrong));
-      return port;
+      if (given !== 0 || !needed) return given;
+      const picked = this.#pickPort(chosen);
+      chosen.add(picked);
+      return picked;
+    };
+    const needed = usesNodePorts(spec);
+    const ports = objectsAt(spec, 'ports').map((port, index) => {
+      const nodePort = settled(nodePortOf(port), `spec.ports[${index}].nodePort`, needed);
+      return nodePort === nodePortOf(port) ? port : { ...port, nodePort };
     });
-    return { ...service, spec: { ...spec, ports } };
+    const health = settled(
+      Number(spec['healthCheckNodePort'] ?? 0),
+      'spec.healthCheckNodePort',
+      usesHealthCheckPort(spec),
+    );
+    return {
+      ...service,
+      spec: {
+        ...spec,
+        ...(isAbsent(spec['ports']) ? {} : { ports }),
+        ...(health === 0 ? {} : { healthCheckNodePort: health }),
+      },
+    };
   }
 
   #wrongPort(port: number, owner: string): string | undefined {
@@ -235,8 +252,7 @@ const ownerOf = (service: Json): string => {
   return makeKey(textAt(metadata, 'namespace'), textAt(metadata, 'name'));
 };
 
-const usesNodePorts = (spec: Json): boolean =>
-  spec['type'] === 'NodePort' || (spec['type'] === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false);
+const nodePortOf = (port: Json): number => Number(port['nodePort'] ?? 0);
 
 /** The claims that a Service holds by what it says. */
 function claimKeys(service: Json): Set<string> {
@@ -244,8 +260,7 @@ function claimKeys(service: Json): Set<string> {
   const spec = objectAt(service, 'spec');
   const address = textAt(spec, 'clusterIP');
   if (spec['type'] !== 'ExternalName' && address !== '' && address !== 'None') keys.add(addressKey(address));
-  for (const port of objectsAt(spec, 'ports')) {
-    const nodePort = Number(port['nodePort'] ?? 0);
+  for (const nodePort of [...objectsAt(spec, 'ports').map(nodePortOf), Number(spec['healthCheckNodePort'] ?? 0)]) {
     if (nodePort !== 0) keys.add(portKey(nodePort));
   }
   return keys;

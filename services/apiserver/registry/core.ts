@@ -1,6 +1,7 @@
+import { versionIn } from '../../../lib/api/custom/kind.ts';
 import type { Json, MutableJson } from '../../../lib/api/json.ts';
 import { splitKey, type Key } from '../../../lib/api/keys.ts';
-import { kinds, resources, type KindInfo, type Resource } from '../../../lib/api/kinds.ts';
+import type { Resource } from '../../../lib/api/kinds.ts';
 import type { ApiObject } from '../../../lib/api/objects.ts';
 import { toStored, withRevision } from '../../../lib/api/stored.ts';
 import type { Clock } from '../../../lib/base/clock.ts';
@@ -9,6 +10,8 @@ import { storeKeyOf, type Cache } from '../cache/cache.ts';
 import { parseObject, rememberIndexed } from '../cache/indexed.ts';
 import { StoreConflict, type Store, type StoreOp } from '../store/store.ts';
 import type { ServiceClaims } from './claims.ts';
+import type { Quotas } from './bounds/quotas.ts';
+import { kindNamed, type Kind, type KindSource } from './kinds.ts';
 import type { Written, WriteOptions } from './registry.ts';
 
 /** What every verb works with. */
@@ -20,8 +23,12 @@ export interface Core {
   readonly random: () => number;
   readonly uuid: () => string;
   readonly claims: ServiceClaims;
+  readonly kinds: KindSource;
+  readonly quotas: Quotas;
   /** Whether pods can reach the API, and so are given tokens. */
   readonly reachable: boolean;
+  /** The certificate of the authority that the API shows to pods, as PEM; absent where it is not served to them by REST. */
+  readonly rootCertificate?: string;
 }
 
 /** An object in the store takes at most so much (the limit of Kubernetes v1). */
@@ -30,11 +37,18 @@ export const maxStoredBytes = 1_572_864;
 export const maxTries = 16;
 
 /** The kind that a resource name stands for. NotFound with the names that there are. */
-export function kindOf(name: string): KindInfo & { readonly resource: Resource } {
-  if (Object.hasOwn(kinds, name)) return kinds[name as Resource] as KindInfo & { readonly resource: Resource };
-  throw new ApiError('NotFound', `there is no resource "${name}"; there are ${resources.join(', ')}`, {
-    resource: name,
-  });
+export async function kindOf(core: Core, name: string, version?: string): Promise<Kind> {
+  const found = core.kinds.find(name, version);
+  if (found !== undefined && found.at === undefined) return found;
+  await core.cache.fresh(); // it may have been defined a moment ago, by way of another server
+  return kindNamed(core.kinds, name, version);
+}
+
+/** The kind of an object that comes, in the version in which the caller or the object speaks. */
+export async function kindFor(core: Core, name: string, value: unknown, { version }: WriteOptions): Promise<Kind> {
+  const kind = await kindOf(core, name, version);
+  const said = kind.at === undefined || version !== undefined ? undefined : versionIn(kind, value);
+  return said === undefined ? kind : kindOf(core, name, said);
 }
 
 /** The object as it stands now, parsed afresh: it may be changed. */
@@ -133,11 +147,17 @@ export async function rewrite(
     const gone = change.gone === true;
     const stored = storedForm(resource, change.next);
     const op = { key: storeKeyOf(resource, key), value: gone ? undefined : stored, ifRevision: current.revision };
+    const bounded = {
+      ...{ info: kindNamed(core.kinds, resource), next: change.next, previous: current.object },
+      dryRun: options.dryRun === true,
+    };
     if (options.dryRun === true) {
+      if (!gone) await core.quotas.commit([], bounded);
       return { ...writtenObject(stored, change.next, current.revision, options.warnings), gone };
     }
     try {
-      const revision = await core.store.commit([op, ...(change.more ?? [])]);
+      const ops = [op, ...(change.more ?? [])];
+      const revision = await (gone ? core.store.commit(ops) : core.quotas.commit(ops, bounded));
       return { ...writtenObject(stored, change.next, revision, options.warnings), gone };
     } catch (error) {
       if (!(error instanceof StoreConflict)) throw error;

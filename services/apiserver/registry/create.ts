@@ -1,6 +1,8 @@
 import { applyDefaults } from '../../../lib/api/defaults/index.ts';
-import { isAbsent, listAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
-import type { ApiObject } from '../../../lib/api/objects.ts';
+import { gatedCondition } from '../../../lib/api/gates.ts';
+import { isAbsent, listAt, objectAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
+import type { ApiObject, PodCondition } from '../../../lib/api/objects.ts';
+import { withCondition } from '../../../lib/api/pods.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
 import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
 import { claimProtection, volumeProtection } from '../../../lib/api/storage.ts';
@@ -11,9 +13,15 @@ import { storeKeyOf } from '../cache/cache.ts';
 import { parseObject } from '../cache/indexed.ts';
 import { admitPod } from '../identity/admission.ts';
 import { StoreConflict, type StoreOp } from '../store/store.ts';
-import { defaultAccountOp, ensureDefaultAccount } from './accounts.ts';
-import { kindOf, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
+import { ensureGiven, givenOps } from './accounts.ts';
+import { checkLimits, limitNewPod } from './bounds/limit-ranges.ts';
+import { checkOnlyDefault, prioritize } from './bounds/priority.ts';
+import { kindFor, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
+import { defaultCustomObject, validateCustom } from './custom.ts';
+import { checkMayMake, establish, holdDefinition } from './definitions.ts';
 import { nameIn, readDraft } from './drafts.ts';
+import type { Kind } from './kinds.ts';
+import { isCounted } from './next.ts';
 import { generatedName, maxNameTries } from './names.ts';
 import type { WriteOptions, Written } from './registry.ts';
 import { annotate, isTraced } from './tracing.ts';
@@ -28,9 +36,10 @@ export async function create(
   namespace: string | undefined,
   input: { readonly draft: unknown; readonly options: WriteOptions },
 ): Promise<Written> {
-  const info = kindOf(resourceName);
+  const info = await kindFor(core, resourceName, input.draft, input.options);
   const { object, warnings } = readDraft(info, input.draft, input.options);
   await core.cache.fresh();
+  checkMayMake(core, info);
   const draft = {
     info,
     object,
@@ -39,26 +48,27 @@ export async function create(
   };
   const base = baseOf(object);
   if (draft.namespace !== undefined) checkNamespace(core, draft.namespace, info, nameIn(object));
-  if (info.resource === 'pods' && input.options.dryRun !== true)
-    await ensureDefaultAccount(core, draft.namespace ?? '');
+  if (info.resource === 'pods' && input.options.dryRun !== true) await ensureGiven(core, draft.namespace ?? '');
   prepare(core, draft);
 
   for (let attempt = 0; ; attempt++) {
     if (base !== undefined) metadataOf(object)['name'] = generatedName(base, core.random);
     const name = nameIn(object);
     // A generated name is valid when its base is, and that has been seen the first time.
-    if (attempt === 0) check(info.resource, object);
-    const claimed = info.resource === 'services' ? core.claims.forService(object, undefined) : { object, ops: [] };
+    if (attempt === 0) check(core, info, object);
+    const claimed = withClaims(core, info, object);
     const stored = storedForm(info.resource, claimed.object);
+    const bounded = { info, next: claimed.object, dryRun: input.options.dryRun === true };
     if (input.options.dryRun === true) {
       if (isTaken(core, info.resource, draft.namespace, name)) throw alreadyExists(info.resource, name);
+      await core.quotas.commit([], bounded);
       return { served: { json: stored, revision: 0 }, object: claimed.object as unknown as ApiObject, warnings };
     }
     const key = storeKeyOf(info.resource, makeKey(draft.namespace, name));
-    const more = info.resource === 'namespaces' ? [defaultAccountOp(core, name)] : claimed.ops;
+    const more = info.resource === 'namespaces' ? givenOps(core, name) : claimed.ops;
     const ops: StoreOp[] = [{ key, value: stored, ifRevision: 0 }, ...more];
     try {
-      return writtenObject(stored, claimed.object, await core.store.commit(ops), warnings);
+      return writtenObject(stored, claimed.object, await core.quotas.commit(ops, bounded), warnings);
     } catch (error) {
       if (!(error instanceof StoreConflict)) throw error;
       const isNameTaken = error.index === 0 && base === undefined;
@@ -68,8 +78,18 @@ export async function create(
   }
 }
 
+function withClaims(
+  core: Core,
+  info: Kind,
+  object: MutableJson,
+): { readonly object: Json; readonly ops: readonly StoreOp[] } {
+  if (info.resource === 'services') return core.claims.forService(object, undefined);
+  if (info.resource === 'customresourcedefinitions') return { object, ops: establish(core, object) };
+  return { object, ops: [] };
+}
+
 interface Placed {
-  readonly info: KindInfo & { readonly resource: Resource };
+  readonly info: Kind;
   readonly object: MutableJson;
   readonly namespace: string | undefined;
   readonly traceparent: string | undefined;
@@ -134,27 +154,50 @@ function prepare(core: Core, { info, object, namespace, traceparent }: Placed): 
     ...(isAbsent(generateName) || generateName === '' ? {} : { generateName }),
     ...(namespace === undefined ? (isAbsent(own) || own === '' ? {} : { namespace: own }) : { namespace }),
     uid: core.uuid(),
-    ...(info.hasStatus ? { generation: 1 } : {}),
+    ...(isCounted(info) ? { generation: 1 } : {}),
     creationTimestamp: rfc3339(core.clock.now()),
     ...rest,
   };
+  if (info.resource === 'customresourcedefinitions') holdDefinition(object);
   protect(info.resource, object);
   // A node registers with what it found on its machine; all other statuses are for their one writer to say.
   if (info.hasStatus && info.resource !== 'nodes') delete object['status'];
   if (traceparent !== undefined && isTraced(info.resource)) annotate(object, traceparent, false);
   if (info.resource === 'pods') admit(core, object, namespace ?? '');
-  applyDefaults(info.resource, object);
+  if (info.at === undefined) applyDefaults(info.resource, object);
+  else defaultCustomObject(info, object);
+  if (info.resource !== 'pods') return;
+  prioritize(core, object);
+  limitNewPod(core, object, namespace ?? '');
+  tellGates(core, object);
+}
+
+/** A pod with gates says from its first moment why it has no node, whichever scheduler it waits for. */
+function tellGates(core: Core, pod: MutableJson): void {
+  if (listAt(objectAt(pod, 'spec'), 'schedulingGates').length === 0) return;
+  const conditions = withCondition<PodCondition>(undefined, gatedCondition, core.clock.now());
+  pod['status'] = { ...objectAt(pod, 'status'), conditions };
 }
 
 function admit(core: Core, pod: MutableJson, namespace: string): void {
   admitPod(pod, {
     reachable: core.reachable,
+    hasRoot: core.rootCertificate !== undefined,
     random: core.random,
     account(name) {
       const entry = core.cache.get('serviceaccounts', makeKey(namespace, name));
-      return entry === undefined ? undefined : (parseObject(entry.json) as unknown as Json);
+      return entry === undefined ? undefined : accountOf(entry.json);
     },
   });
+}
+
+/** Most pods of a namespace have the same account: it is parsed once. Nobody changes it. */
+const accounts = new WeakMap<Buffer, Json>();
+
+function accountOf(json: Buffer): Json {
+  let account = accounts.get(json);
+  if (account === undefined) accounts.set(json, (account = parseObject(json) as unknown as Json));
+  return account;
 }
 
 /** What is in use must not go: from its first moment it is held until its controller says that nobody uses it. */
@@ -171,9 +214,12 @@ function protect(resource: Resource, object: MutableJson): void {
   if (!given.includes(finalizer)) metadata['finalizers'] = [...given, finalizer];
 }
 
-function check(resource: Resource, object: MutableJson): void {
-  const causes = validateCreate(resource, object);
-  if (causes.length > 0) throw invalid(kindOf(resource).kind, nameIn(object), causes);
+function check(core: Core, info: Kind, object: MutableJson): void {
+  const causes =
+    info.at === undefined ? validateCreate(info.resource, object) : validateCustom(info, object, undefined);
+  if (causes.length > 0) throw invalid(info.kind, nameIn(object), causes);
+  checkLimits(core, info, object);
+  if (info.resource === 'priorityclasses') checkOnlyDefault(core, object);
 }
 
 const isTaken = (core: Core, resource: Resource, namespace: string | undefined, name: string): boolean =>

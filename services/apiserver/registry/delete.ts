@@ -1,14 +1,14 @@
 import { isAbsent, listAt, numberAt, objectAt, textAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
 import type { Key } from '../../../lib/api/keys.ts';
-import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
 import { rfc3339 } from '../../../lib/base/clock.ts';
 import { ApiError, conflict, hasReason } from '../../../lib/base/errors.ts';
 import { selecting } from '../cache/selecting.ts';
+import { selectableIn } from './selectable.ts';
 import { kindOf, metadataOf, rewrite, type Change, type Core, type Current } from './core.ts';
+import { establish, releasedIfEmpty } from './definitions.ts';
 import { endOf, isReadyToGo } from './ending.ts';
+import type { Kind } from './kinds.ts';
 import type { DeleteOptions, Selection, WriteOptions, Written } from './registry.ts';
-
-type Kind = KindInfo & { readonly resource: Resource };
 
 /** Namespaces that the cluster cannot do without. */
 export const lastingNamespaces = ['default', 'kube-system', 'kube-node-lease'] as const;
@@ -28,8 +28,7 @@ export async function deleteObject(
   key: Key,
   options: WriteOptions & DeleteOptions,
 ): Promise<Written & { readonly gone: boolean }> {
-  const info = kindOf(resourceName);
-  checkGrace(options);
+  const info = await kindOf(core, resourceName);
   if (info.resource === 'namespaces' && undeletable.includes(key)) {
     throw new ApiError('Forbidden', `namespaces "${key}" is forbidden: this namespace may not be deleted`, {
       resource: 'namespaces',
@@ -40,7 +39,7 @@ export async function deleteObject(
     core,
     { resource: info.resource, key },
     (current) => {
-      checkPreconditions(info, current, options);
+      checkDeletion(info, current, options);
       return nextOnDelete(core, info, current.object, options);
     },
     options,
@@ -54,9 +53,11 @@ export async function deleteCollection(
   selection: Selection,
   options: WriteOptions & DeleteOptions,
 ): Promise<number> {
-  const info = kindOf(resourceName);
+  const info = await kindOf(core, resourceName);
   await core.cache.fresh();
-  const { entries } = core.cache.filing(info.resource).select(selecting(info.resource, selection), '', Infinity);
+  const { entries } = core.cache
+    .filing(info.resource)
+    .select(selecting(info.resource, selection, selectableIn(info)), '', Infinity);
   const keys = entries.map((entry) => entry.key);
   let deleted = 0;
   const worker = async (): Promise<void> => {
@@ -71,6 +72,12 @@ export async function deleteCollection(
   };
   await Promise.all(Array.from({ length: Math.min(concurrentDeletions, keys.length) }, worker));
   return deleted;
+}
+
+/** Whether the options can be met as things stand. BadRequest, Conflict. */
+export function checkDeletion(info: Kind, current: Current, options: DeleteOptions): void {
+  checkGrace(options);
+  checkPreconditions(info, current, options);
 }
 
 function checkGrace({ gracePeriodSeconds }: DeleteOptions): void {
@@ -105,9 +112,13 @@ function checkPreconditions(info: Kind, current: Current, { preconditions }: Del
 /** What a request for deletion makes of an object; undefined when it changes nothing any more. */
 export function nextOnDelete(core: Core, info: Kind, object: MutableJson, options: DeleteOptions): Change | undefined {
   const finalizers = propagated(info, object, options.propagationPolicy);
-  const next = withFinalizers(object, finalizers);
+  let next = withFinalizers(object, finalizers);
   const changed = JSON.stringify(finalizers) !== JSON.stringify(listAt(objectAt(object, 'metadata'), 'finalizers'));
   const marked = mark(core, info, next, options);
+  if (info.resource === 'customresourcedefinitions') {
+    next = releasedIfEmpty(core, next);
+    establish(core, next);
+  }
   if (isReadyToGo(info, next)) return endOf(core, info, next);
   return marked || changed ? { next } : undefined;
 }

@@ -1,10 +1,12 @@
 import { isAbsent, listAt, objectAt, textAt, type Json } from '../../../lib/api/json.ts';
 import { makeKey } from '../../../lib/api/keys.ts';
-import { kinds, resources, type KindInfo, type Resource } from '../../../lib/api/kinds.ts';
+import { kinds, resources, type KindInfo } from '../../../lib/api/kinds.ts';
 import { conflict } from '../../../lib/base/errors.ts';
 import { storeKeyOf } from '../cache/cache.ts';
 import type { StoreOp } from '../store/store.ts';
 import type { Change, Core } from './core.ts';
+import { checkNoObjects } from './definitions.ts';
+import type { Kind } from './kinds.ts';
 
 /** Namespaces are held by a list in their spec too. */
 export const finalizersOf = (info: KindInfo, object: Json): readonly unknown[] => [
@@ -20,7 +22,8 @@ export function isReadyToGo(info: KindInfo, object: Json): boolean {
 }
 
 /** The object's end, with what must go in the same moment. Conflict when a namespace is not empty. */
-export function endOf(core: Core, info: KindInfo & { readonly resource: Resource }, object: Json): Change {
+export function endOf(core: Core, info: Kind, object: Json): Change {
+  if (info.resource === 'customresourcedefinitions') checkNoObjects(core, object);
   if (info.resource === 'namespaces') checkEmpty(core, textAt(objectAt(object, 'metadata'), 'name'));
   if (info.resource !== 'services') return { next: object, gone: true };
   const more: StoreOp[] = [...core.claims.forEnd(object)];
@@ -32,9 +35,12 @@ export function endOf(core: Core, info: KindInfo & { readonly resource: Resource
 }
 
 function checkEmpty(core: Core, namespace: string): void {
-  const left = resources.filter(
-    (resource) => kinds[resource].namespaced && core.cache.filing(resource).hasAny(namespace),
-  );
+  const custom = core.kinds.custom().filter((kind) => kind.namespaced);
+  const namespaced = [
+    ...resources.filter((resource) => kinds[resource].namespaced),
+    ...new Set(custom.map(({ resource }) => resource)),
+  ];
+  const left = namespaced.filter((resource) => core.cache.filing(resource).hasAny(namespace));
   if (left.length === 0) return;
   throw conflict('namespaces', namespace, `it still holds ${left.join(', ')}`);
 }

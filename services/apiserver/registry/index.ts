@@ -7,16 +7,21 @@ import type { Log } from '../../../lib/base/log.ts';
 import { Cache } from '../cache/cache.ts';
 import { selecting } from '../cache/selecting.ts';
 import type { Store } from '../store/store.ts';
-import { ensureDefaultAccount } from './accounts.ts';
+import { ensureGiven } from './accounts.ts';
 import { bind } from './bind.ts';
 import { ServiceClaims, type PortRange } from './claims.ts';
 import { kindOf, type Core } from './core.ts';
+import { keepQuotaStatus } from './bounds/quota-status.ts';
+import { Quotas } from './bounds/quotas.ts';
+import { CachedKinds, type Kind } from './kinds.ts';
 import { create } from './create.ts';
 import { deleteCollection, deleteObject, lastingNamespaces } from './delete.ts';
+import { Evictions } from './evict.ts';
 import { boundEvents, type EventBounds } from './event-bound.ts';
 import { patch } from './patch.ts';
 import { get, getScale, list } from './read.ts';
-import type { Registry } from './registry.ts';
+import { selectableIn } from './selectable.ts';
+import type { Registry, WatchBatch } from './registry.ts';
 import { update } from './update.ts';
 
 export interface RegistryOptions {
@@ -32,6 +37,8 @@ export interface RegistryOptions {
   readonly events?: EventBounds;
   /** Whether pods can reach the API, and so are given tokens; default: no. */
   readonly reachable?: boolean;
+  /** By which pods know the API (PEM); default: none. */
+  readonly rootCertificate?: string;
 }
 
 export const defaultServiceCidr = '10.96.0.0/16';
@@ -57,24 +64,45 @@ export async function newRegistry(options: RegistryOptions): Promise<RunningRegi
   const serviceCidr = options.serviceCidr ?? parseCidr(defaultServiceCidr) ?? { base: 0, bits: 32 };
   const nodePorts = options.nodePorts ?? defaultNodePorts;
   const claims = new ServiceClaims({ cache, clock, random, serviceCidr, nodePorts });
-  const { reachable = false } = options;
-  const core: Core = { store, cache, clock, random, uuid, claims, reachable };
+  const { reachable = false, rootCertificate } = options;
+  const kinds = new CachedKinds(cache);
+  const quotas = new Quotas({ store, cache, kinds });
+  const core: Core = {
+    ...{ store, cache, clock, random, uuid, claims, kinds, quotas, reachable },
+    ...(rootCertificate === undefined ? {} : { rootCertificate }),
+  };
+  const evictions = new Evictions(core);
   await makeLastingNamespaces(core);
   for (const { key } of cache.filing('namespaces').select(selecting('namespaces', {}), '', Infinity).entries)
-    await ensureDefaultAccount(core, key);
+    await ensureGiven(core, key);
   const stopBounding = boundEvents(core, options.events ?? defaultEventBounds, log);
+  const stopTelling = keepQuotaStatus(core, log);
   return {
     cache,
     async close() {
       stopBounding();
+      stopTelling();
       await cache.close();
     },
     get: (resource, key) => get(core, resource, key),
     list: (resource, selection) => list(core, resource, selection),
-    watch: (resource, selection, fromRevision, signal) =>
-      cache.watch(selecting(kindOf(resource).resource, selection), fromRevision, signal),
+    kinds,
+    fresh: () => cache.fresh(),
+    kind: (resource, version) => kindOf(core, resource, version),
+    async kindAt(group, version, plural) {
+      const found = kinds.at(group, version, plural);
+      if (found !== undefined && found.at === undefined) return found;
+      await cache.fresh();
+      return kinds.at(group, version, plural);
+    },
+    watch: (resource, selection, fromRevision, signal) => {
+      const known = kinds.find(resource);
+      const watchOf = (kind: Kind): AsyncIterable<WatchBatch> =>
+        cache.watch(selecting(kind.resource, selection, selectableIn(kind)), fromRevision, signal);
+      return known === undefined ? later(kindOf(core, resource).then(watchOf)) : watchOf(known);
+    },
     async position(resource, node) {
-      const kind = kindOf(resource);
+      const kind = await kindOf(core, resource);
       await cache.fresh();
       return cache.position(kind.resource, node);
     },
@@ -84,8 +112,13 @@ export async function newRegistry(options: RegistryOptions): Promise<RunningRegi
     delete: (resource, key, write) => deleteObject(core, resource, key, write),
     deleteCollection: (resource, selection, write) => deleteCollection(core, resource, selection, write),
     bind: (binding, write) => bind(core, binding, write),
+    evict: (key, write) => evictions.evict(key, write),
     scale: (resource, key) => getScale(core, resource, key),
   };
+}
+
+async function* later<T>(sequence: Promise<AsyncIterable<T>>): AsyncGenerator<T> {
+  yield* await sequence;
 }
 
 async function makeLastingNamespaces(core: Core): Promise<void> {

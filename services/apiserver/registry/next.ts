@@ -1,22 +1,19 @@
-import { applyDefaults, keepAssigned } from '../../../lib/api/defaults/index.ts';
-import {
-  asObject,
-  isAbsent,
-  listAt,
-  objectAt,
-  objectsAt,
-  sameJson,
-  type Json,
-  type MutableJson,
-} from '../../../lib/api/json.ts';
-import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
+import { applyDefaults, dropCarried, keepAssigned } from '../../../lib/api/defaults/index.ts';
+import type { Hand } from '../../../lib/api/apply/managers.ts';
+import { asObject, isAbsent, listAt, objectAt, sameJson, type Json, type MutableJson } from '../../../lib/api/json.ts';
+import type { KindInfo } from '../../../lib/api/kinds.ts';
 import { validateStatusUpdate, validateUpdate } from '../../../lib/api/validation/index.ts';
-import { ApiError, conflict, invalid } from '../../../lib/base/errors.ts';
+import { ApiError, conflict, invalid, type FieldCause } from '../../../lib/base/errors.ts';
 import { metadataOf, type Change, type Core, type Current } from './core.ts';
+import { checkLimits } from './bounds/limit-ranges.ts';
+import { checkOnlyDefault } from './bounds/priority.ts';
+import { defaultCustomObject, validateCustom } from './custom.ts';
+import { establish } from './definitions.ts';
+import type { StoreOp } from '../store/store.ts';
 import { endOf, isReadyToGo } from './ending.ts';
+import type { Kind } from './kinds.ts';
+import { trackManagers } from './managing.ts';
 import { annotate, isTraced } from './tracing.ts';
-
-type Kind = KindInfo & { readonly resource: Resource };
 
 export function checkHasStatus(info: KindInfo): void {
   if (info.hasStatus) return;
@@ -28,7 +25,14 @@ export function nextObject(
   core: Core,
   info: Kind,
   current: Current,
-  wanted: { readonly next: MutableJson; readonly traceparent: string | undefined },
+  wanted: {
+    readonly next: MutableJson;
+    readonly traceparent: string | undefined;
+    /** In whose name; absent where the managers in `next` are right already. */
+    readonly hand?: Hand;
+    /** The rules for what has changed; default: those of an update. */
+    readonly validate?: (next: Json, previous: Json) => readonly FieldCause[];
+  },
 ): Change | undefined {
   const { resource } = info;
   const { next, traceparent } = wanted;
@@ -38,31 +42,63 @@ export function nextObject(
     if (previous['status'] === undefined) delete next['status'];
     else next['status'] = previous['status'];
   }
-  if (resource === 'services') dropOutgrown(next, previous);
-  applyDefaults(resource, next);
-  keepAssigned(resource, next, previous);
+  if (info.at !== undefined) defaultCustomObject(info, next);
+  else {
+    dropCarried(resource, next, previous);
+    applyDefaults(info.resource, next);
+    keepAssigned(resource, next, previous);
+  }
   if (resource === 'namespaces') keepNamespaceFinalizers(next, previous);
-  if (specChanged(next, previous)) {
+  if (specChanged(next, previous, info)) {
     const metadata = metadataOf(next);
-    if (info.hasStatus) metadata['generation'] = Number(metadata['generation'] ?? 0) + 1;
+    if (isCounted(info)) metadata['generation'] = Number(metadata['generation'] ?? 0) + 1;
     if (traceparent !== undefined && isTraced(resource)) annotate(next, traceparent, true);
   }
-  const causes = validateUpdate(resource, next, previous);
+  if (wanted.hand !== undefined) trackManagers(info, wanted.hand, next, previous);
+  const validate = wanted.validate ?? rulesOf(info);
+  const causes = validate(next, previous);
   if (causes.length > 0) throw invalid(info.kind, nameOf(previous), causes);
   if (isReadyToGo(info, next)) return endOf(core, info, next);
-  const { object, ops } = resource === 'services' ? core.claims.forService(next, previous) : { object: next, ops: [] };
+  if (info.resource === 'persistentvolumeclaims' && specChanged(next, previous, info)) checkLimits(core, info, next);
+  if (info.resource === 'priorityclasses') checkOnlyDefault(core, next);
+  const { object, ops } = withClaims(core, info, next, previous);
   return sameJson(object, previous) ? undefined : { next: object, more: ops };
 }
 
+const rulesOf =
+  (info: Kind) =>
+  (next: Json, previous: Json): readonly FieldCause[] =>
+    info.at === undefined ? validateUpdate(info.resource, next, previous) : validateCustom(info, next, previous);
+
+function withClaims(
+  core: Core,
+  info: Kind,
+  next: MutableJson,
+  previous: Json,
+): { readonly object: Json; readonly ops: readonly StoreOp[] } {
+  if (info.resource === 'services') return core.claims.forService(next, previous);
+  if (info.resource === 'customresourcedefinitions') return { object: next, ops: establish(core, next) };
+  return { object: next, ops: [] };
+}
+
 /** What a new status makes of the object: the status alone changes. */
-export function nextStatus(core: Core, info: Kind, current: Current, object: Json): Change | undefined {
+export function nextStatus(
+  core: Core,
+  info: Kind,
+  current: Current,
+  { object, hand }: { readonly object: Json; readonly hand?: Hand },
+): Change | undefined {
   const previous = current.object;
   checkIdentity(info, objectAt(object, 'metadata'), objectAt(previous, 'metadata'));
   const status = object['status'];
   if (isAbsent(status)) throw new ApiError('BadRequest', 'status is required: it is what this request replaces');
-  const next: MutableJson = { ...previous, status };
-  applyDefaults(info.resource, next);
-  const causes = validateStatusUpdate(info.resource, next, previous);
+  const next: MutableJson = { ...previous, metadata: { ...objectAt(previous, 'metadata') }, status };
+  if (info.at === undefined) applyDefaults(info.resource, next);
+  else defaultCustomObject(info, next);
+  if (hand !== undefined) trackManagers(info, hand, next, previous);
+  else metadataOf(next)['managedFields'] = objectAt(object, 'metadata')['managedFields'];
+  const causes =
+    info.at === undefined ? validateStatusUpdate(info.resource, next, previous) : validateCustom(info, next, undefined);
   if (causes.length > 0) throw invalid(info.kind, nameOf(previous), causes);
   return sameJson(next, previous) ? undefined : { next };
 }
@@ -86,7 +122,8 @@ function keepMetadata(info: Kind, next: MutableJson, previous: Json): void {
   const { name: _, resourceVersion: _revision, selfLink: _link, generation: _generation, ...rest } = given;
   const kept: MutableJson = { name: before['name'] };
   for (const field of assigned) {
-    const value = isAbsent(rest[field]) || rest[field] === '' ? before[field] : rest[field];
+    const isKept = isAbsent(rest[field]) || rest[field] === '' || isSameTime(rest[field], before[field]);
+    const value = isKept ? before[field] : rest[field];
     if (value !== undefined) kept[field] = value;
   }
   if (before['generation'] !== undefined) kept['generation'] = before['generation'];
@@ -99,8 +136,15 @@ function keepMetadata(info: Kind, next: MutableJson, previous: Json): void {
   next['metadata'] = { ...ordered, ...rest, ...kept };
 }
 
+/** Client libraries read times into their own form and may write them with milliseconds, or from another zone. */
+const isSameTime = (given: unknown, before: unknown): boolean =>
+  typeof given === 'string' &&
+  typeof before === 'string' &&
+  /^\d{4}-\d\d-\d\dT/.test(before) &&
+  Date.parse(given) === Date.parse(before);
+
 /** The request is about this object and this life of it. */
-function checkIdentity(info: Kind, given: Json, before: Json): void {
+export function checkIdentity(info: Kind, given: Json, before: Json): void {
   for (const field of ['name', 'namespace']) {
     const [said, is] = [given[field], before[field]];
     if (isAbsent(said) || said === '' || said === is) continue;
@@ -119,10 +163,14 @@ function checkIdentity(info: Kind, given: Json, before: Json): void {
   );
 }
 
-/** Whether anything changed that is neither metadata nor status. */
-export function specChanged(next: Json, previous: Json): boolean {
+/** Whether changes of an object are counted in its generation. */
+export const isCounted = (info: Kind): boolean => info.hasStatus || info.at !== undefined;
+
+/** Whether anything changed that is neither metadata nor a status with a verb of its own. */
+export function specChanged(next: Json, previous: Json, info: KindInfo): boolean {
   const fields = new Set([...Object.keys(next), ...Object.keys(previous)]);
-  for (const field of ['metadata', 'status', 'apiVersion', 'kind']) fields.delete(field);
+  for (const field of ['metadata', 'apiVersion', 'kind']) fields.delete(field);
+  if (info.hasStatus) fields.delete('status');
   return [...fields].some((field) => !sameJson(next[field], previous[field]));
 }
 
@@ -134,26 +182,4 @@ function keepNamespaceFinalizers(next: MutableJson, previous: Json): void {
   const finalizers = ending ? held.filter((finalizer) => wanted.includes(finalizer)) : held;
   const { finalizers: _, ...spec } = asObject(next['spec']);
   next['spec'] = finalizers.length === 0 ? spec : { ...spec, finalizers: [...finalizers] };
-}
-
-/**
- * A Service that changes its type need not say that it gives up what only the old type has: addresses when it becomes a mere
- * name, node ports when it is no longer reached by nodes. Only what is still as it was assigned is taken for meant so.
- */
-function dropOutgrown(next: MutableJson, previous: Json): void {
-  const [spec, before] = [asObject(next['spec']), objectAt(previous, 'spec')];
-  const type = spec['type'];
-  if (type === before['type'] || isAbsent(before['type'])) return;
-  const kept: MutableJson = { ...spec };
-  if (type === 'ExternalName' && sameJson(spec['clusterIP'], before['clusterIP'])) {
-    delete kept['clusterIP'];
-    delete kept['clusterIPs'];
-  }
-  if ((type === 'ClusterIP' || type === 'ExternalName') && Array.isArray(spec['ports'])) {
-    const assigned = new Set(objectsAt(before, 'ports').map((port) => port['nodePort']));
-    kept['ports'] = objectsAt(spec, 'ports').map(({ nodePort, ...port }) =>
-      assigned.has(nodePort) ? port : { ...port, nodePort },
-    );
-  }
-  next['spec'] = kept;
 }

@@ -5,13 +5,15 @@ import { ApiError } from '../../../lib/base/errors.ts';
 import { addressOf } from '../cache/cache.ts';
 import { indexedOf, parseObject } from '../cache/indexed.ts';
 import { selecting, type Selecting } from '../cache/selecting.ts';
+import { Slices } from '../cache/slices.ts';
 import { kindOf, type Core } from './core.ts';
 import type { Paging, Selection, Served, ServedList } from './registry.ts';
+import { selectableIn } from './selectable.ts';
 import { checkHasScale, servedScale } from './scale.ts';
 
 /** `Registry.get`. */
 export async function get(core: Core, resourceName: string, key: Key): Promise<Served | undefined> {
-  const { resource } = kindOf(resourceName);
+  const { resource } = await kindOf(core, resourceName);
   await core.cache.fresh();
   const entry = core.cache.get(resource, key);
   return entry === undefined ? undefined : { json: entry.json, revision: entry.revision };
@@ -19,18 +21,20 @@ export async function get(core: Core, resourceName: string, key: Key): Promise<S
 
 /** `Registry.scale`. */
 export async function getScale(core: Core, resourceName: string, key: Key): Promise<Served | undefined> {
-  checkHasScale(kindOf(resourceName));
+  const kind = await kindOf(core, resourceName);
+  checkHasScale(kind);
   const served = await get(core, resourceName, key);
-  return served === undefined ? undefined : servedScale(served.json, served.revision);
+  return served === undefined ? undefined : servedScale(kind, served.json, served.revision);
 }
 
 /** `Registry.list`: the present from the cache, without parsing; the past from the store. */
 export async function list(core: Core, resourceName: string, options: Selection & Paging): Promise<ServedList> {
-  const { resource } = kindOf(resourceName);
-  const chosen = selecting(resource, options);
+  const kind = await kindOf(core, resourceName);
+  const chosen = selecting(kind.resource, options, selectableIn(kind));
   const limit = options.limit === undefined || options.limit <= 0 ? Infinity : options.limit;
   const token = options.continue === undefined || options.continue === '' ? undefined : decode(options.continue);
   await core.cache.fresh();
+  if (!chosen.takesAll) await core.cache.filed(kind.resource);
   const revision = token?.revision ?? options.atRevision ?? core.cache.revision;
   if (revision > core.cache.revision) {
     throw new ApiError('BadRequest', `revision ${revision} is yet to come: the latest is ${core.cache.revision}`);
@@ -45,12 +49,26 @@ interface Page {
   readonly limit: number;
 }
 
-function listPresent(core: Core, chosen: Selecting, { revision, afterKey, limit }: Page): ServedList {
-  const { entries, remaining } = core.cache.filing(chosen.resource).select(chosen, afterKey, limit);
-  const items = entries.map(({ json, revision: changed }) => ({ json, revision: changed }));
-  const last = entries.at(-1);
-  if (remaining === 0 || last === undefined) return { items, revision };
-  return { items, revision, continue: encode({ revision, afterKey: last.key }), remaining };
+/** What is there is noted at once, so that all of it is of one revision; looking through it may take its time. */
+async function listPresent(core: Core, chosen: Selecting, { revision, afterKey, limit }: Page): Promise<ServedList> {
+  const { seen, remaining } = core.cache.filing(chosen.resource).glimpse(chosen, afterKey, limit);
+  if (chosen.takesAll) {
+    const last = seen.at(-1);
+    if (remaining === 0 || last === undefined) return { items: seen, revision };
+    return { items: seen, revision, continue: encode({ revision, afterKey: last.key }), remaining };
+  }
+  const items: (typeof seen)[number][] = [];
+  const slices = new Slices();
+  for (const one of seen) {
+    if (chosen.matches(one.indexed, () => parseObject(one.json))) {
+      // How many more match would have to be counted: it is not told, as the API allows.
+      if (items.length >= limit)
+        return { items, revision, continue: encode({ revision, afterKey: items.at(-1)?.key ?? '' }) };
+      items.push(one);
+    }
+    if (slices.isOver()) await slices.next();
+  }
+  return { items, revision };
 }
 
 const pastPage = 500;

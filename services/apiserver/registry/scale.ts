@@ -1,38 +1,87 @@
-import { isAbsent, isObject, objectAt, type Json } from '../../../lib/api/json.ts';
+import type { CustomKind } from '../../../lib/api/custom/kind.ts';
+import { parseJsonPath, plainSteps, valuesAt } from '../../../lib/api/custom/json-path.ts';
+import { isAbsent, isObject, objectAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
 import { splitKey, type Key } from '../../../lib/api/keys.ts';
-import type { KindInfo, Resource } from '../../../lib/api/kinds.ts';
-import { formatSelector, selectorOf } from '../../../lib/api/labels.ts';
-import type { ApiObject, ReplicationController, Scale } from '../../../lib/api/objects.ts';
-import { applyMergePatch } from '../../../lib/api/patch.ts';
+import { formatSelector, selectorOf, selectorOfLabelSelector } from '../../../lib/api/labels.ts';
+import type { ApiObject, Deployment, ReplicaSet, ReplicationController, Scale } from '../../../lib/api/objects.ts';
+import { applyPatch, type PatchType } from '../../../lib/api/patch/patch.ts';
 import { ApiError, invalid } from '../../../lib/base/errors.ts';
 import { parseObject } from '../cache/indexed.ts';
 import { rewrite, type Core } from './core.ts';
+import type { Kind } from './kinds.ts';
 import { expectedRevision } from './drafts.ts';
+import { handOf } from './managing.ts';
 import type { Served, WriteOptions, Written } from './registry.ts';
 import { nextObject } from './next.ts';
 
-type Kind = KindInfo & { readonly resource: Resource };
+/** The built-in kinds with a number of replicas. */
+export const scaled = ['replicationcontrollers', 'replicasets', 'deployments'] as const;
+type Scaled = ReplicationController | ReplicaSet | Deployment;
 
-export function checkHasScale(info: KindInfo): void {
-  if (info.resource === 'replicationcontrollers') return;
-  throw new ApiError('MethodNotAllowed', `${info.resource} have no scale`, { resource: info.resource });
+/** Whether the objects of a kind have a number of replicas that can be set by itself. */
+export const hasScale = (kind: Kind): boolean =>
+  kind.at === undefined
+    ? (scaled as readonly string[]).includes(kind.resource)
+    : kind.at.subresources?.scale !== undefined;
+
+export function checkHasScale(kind: Kind): void {
+  if (hasScale(kind)) return;
+  throw new ApiError('MethodNotAllowed', `${kind.resource} have no scale`, { resource: kind.resource });
 }
 
-/** The Scale (autoscaling/v1) of a ReplicationController: its replica count by itself, for those who only count. */
-export function scaleOf(object: ReplicationController): Scale {
+/** The Scale (autoscaling/v1) of an object: its replica count by itself, for those who only count. */
+export function scaleOf(kind: Kind, object: ApiObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const selector = formatSelector(selectorOf(object.spec.selector));
   return {
     apiVersion: 'autoscaling/v1',
     kind: 'Scale',
     metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid, resourceVersion, creationTimestamp },
-    spec: { replicas: object.spec.replicas },
-    status: { replicas: object.status.replicas, selector },
+    ...(kind.at === undefined ? ofController(object as Scaled) : ofCustom(kind, object)),
   };
 }
 
-export function servedScale(json: Buffer, revision: number): Served {
-  const scale = scaleOf(parseObject(json) as ReplicationController);
+const ofController = ({ kind, spec, status }: Scaled): Pick<Scale, 'spec' | 'status'> => ({
+  spec: { replicas: spec.replicas },
+  status: {
+    replicas: status.replicas ?? 0,
+    selector: formatSelector(
+      kind === 'ReplicationController'
+        ? selectorOf(spec.selector as ReplicationController['spec']['selector'])
+        : selectorOfLabelSelector(spec.selector),
+    ),
+  },
+});
+
+function ofCustom({ at }: CustomKind, object: ApiObject): Pick<Scale, 'spec' | 'status'> {
+  const { specReplicasPath = '', statusReplicasPath = '', labelSelectorPath } = at.subresources?.scale ?? {};
+  const read = (path: string): unknown => {
+    const steps = parseJsonPath(path);
+    return steps === undefined ? undefined : valuesAt(steps, object)[0];
+  };
+  const [wanted, present] = [read(specReplicasPath), read(statusReplicasPath)];
+  const selector = labelSelectorPath === undefined ? undefined : read(labelSelectorPath);
+  return {
+    spec: typeof wanted === 'number' ? { replicas: wanted } : {},
+    status: {
+      replicas: typeof present === 'number' ? present : 0,
+      ...(typeof selector === 'string' ? { selector } : {}),
+    },
+  };
+}
+
+/** The object with another number of replicas. */
+function withReplicas(kind: Kind, object: Json, replicas: number): MutableJson {
+  const path = kind.at?.subresources?.scale?.specReplicasPath ?? '.spec.replicas';
+  return put(object, plainSteps(path) ?? [], replicas);
+}
+
+function put(object: Json, [step, ...rest]: readonly string[], value: unknown): MutableJson {
+  if (step === undefined) return { ...object };
+  return { ...object, [step]: rest.length === 0 ? value : put(objectAt(object, step), rest, value) };
+}
+
+export function servedScale(kind: Kind, json: Buffer, revision: number): Served {
+  const scale = scaleOf(kind, parseObject(json));
   return { json: Buffer.from(JSON.stringify(scale)), revision };
 }
 
@@ -47,15 +96,19 @@ export function updateScale(
   return rescale(core, info, key, { options, next: () => object });
 }
 
-/** A merge patch on the Scale. */
+/** A patch of the Scale. */
 export function patchScale(
   core: Core,
   info: Kind,
   key: Key,
-  input: { readonly patch: Json; readonly options: WriteOptions },
+  input: {
+    readonly patch: { readonly type: Exclude<PatchType, 'apply'>; readonly value: unknown };
+    readonly options: WriteOptions;
+  },
 ): Promise<Written> {
   const { patch, options } = input;
-  return rescale(core, info, key, { options, next: (scale) => applyMergePatch(scale, patch), given: patch });
+  const given = isObject(patch.value) ? patch.value : {};
+  return rescale(core, info, key, { options, next: (scale) => applyPatch('Scale', scale, patch), given });
 }
 
 async function rescale(
@@ -75,15 +128,16 @@ async function rescale(
     core,
     { resource: info.resource, key },
     (current) => {
-      const now = scaleOf(current.object as unknown as ReplicationController);
+      const now = scaleOf(info, current.object as unknown as ApiObject);
       const replicas = replicasIn(input.next(now as unknown as Json), splitKey(key).name);
-      const spec = { ...objectAt(current.object, 'spec'), replicas };
-      const next = { ...current.object, spec, metadata: { ...objectAt(current.object, 'metadata') } };
-      return nextObject(core, info, current, { next, traceparent: input.options.traceparent });
+      const next = withReplicas(info, current.object, replicas);
+      next['metadata'] = { ...objectAt(current.object, 'metadata') };
+      const hand = handOf(core, info, 'Update', { ...input.options, subresource: 'scale' });
+      return nextObject(core, info, current, { next, traceparent: input.options.traceparent, hand });
     },
     { ...input.options, expectRevision: isObject(whole) ? expectedRevision({ ...whole }) : undefined },
   );
-  const scale = scaleOf(written.object as ReplicationController);
+  const scale = scaleOf(info, written.object);
   const json = Buffer.from(JSON.stringify(scale));
   return { served: { json, revision: written.served.revision }, object: scale as ApiObject, warnings: [] };
 }

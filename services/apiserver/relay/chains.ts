@@ -58,7 +58,8 @@ export class Chains {
     const channel = channelOf(resource, node);
     const previous = this.#ends.get(channel) ?? 0;
     const resourcePrevious = this.#resources.get(resource) ?? 0;
-    this.#ends.delete(channel); // set anew below, so that the map is in order of use
+    // Set anew, so that the map is in order of use; while it is far from full the order does not matter, and costs more than the rest.
+    if (this.#ends.size > maxChannels / 2) this.#ends.delete(channel);
     this.#ends.set(channel, revision);
     this.#resources.set(resource, revision);
     if (this.#ends.size > maxChannels) {

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Meter } from '@opentelemetry/api';
-import { resources } from '../../../lib/api/kinds.ts';
+import { resources, type BuiltIn } from '../../../lib/api/kinds.ts';
 import { backoffMs } from '../../../lib/base/backoff.ts';
 import { wait, type Clock } from '../../../lib/base/clock.ts';
 import { ApiError, messageOf } from '../../../lib/base/errors.ts';
 import type { Log } from '../../../lib/base/log.ts';
 import type { BusMessage, EventBus, EventStream } from '../../../lib/bus/bus.ts';
-import { changeMessage, newEpoch, readHeaders } from '../../../lib/bus/change.ts';
+import { bundlesOf } from '../../../lib/bus/bundle.ts';
+import { changeMessage, newEpoch, readHeaders, type BusChange } from '../../../lib/bus/change.ts';
 import { allSubjects, changeSubject, isPublished, relaySubject, type RelayStatus } from '../../../lib/bus/subjects.ts';
+import { Slices } from '../cache/slices.ts';
 import type { Store, StoreChange } from '../store/store.ts';
 import { Chains } from './chains.ts';
 import { Flight } from './flight.ts';
@@ -185,7 +187,8 @@ class ChangeRelay {
       // A stream that is ahead of the store belongs to a store that was restored to an older state.
       if (revision <= current && revision >= compactedRevision) {
         const chains = new Chains(epoch, (pattern) => this.#lastOn(pattern, epoch));
-        await Promise.all(resources.filter(isPublished).map((resource) => chains.learn(resource)));
+        const known = [...resources.filter(isPublished), ...(await customResources(store))];
+        await Promise.all(known.map((resource) => chains.learn(resource)));
         return { sequence, revision, subject: revision > compactedRevision ? last.message.subject : undefined, chains };
       }
     }
@@ -207,18 +210,20 @@ class ChangeRelay {
 
   /** Publishes from a position on. Resolves only after `signal` has aborted; rejects when it must begin again. */
   async #publish(from: Position, onUp: () => void): Promise<void> {
-    const { store, bus, stream, clock, signal, log } = this.#o;
+    const { store, bus, stream, cluster, clock, signal, log } = this.#o;
     const stop = new AbortController();
     const flight = new Flight(stream, from.sequence, (error) => stop.abort(error));
     const stopStatus = bus.onStatus((connected) => {
       if (!connected) stop.abort(new ApiError('ServiceUnavailable', 'the bus is not connected'));
     });
+    const missed = await store.revision();
     this.#published = from.revision;
     this.#state = 'publishing';
     const { epoch } = from.chains;
-    log.info({ revision: from.revision, sequence: from.sequence, epoch }, 'publishing changes');
+    log.info({ revision: from.revision, missed: missed - from.revision, epoch }, 'publishing changes');
     onUp();
-    const stopSpeaking = this.#speak(from.chains, stop);
+    const speaking = this.#speak(from.chains, { stop, missed });
+    const slices = new Slices();
     try {
       // The last message may have been one of several of its commit: read its revision again, and skip what was captured.
       const after = from.subject === undefined ? from.revision : from.revision - 1;
@@ -226,22 +231,30 @@ class ChangeRelay {
       for await (const batch of store.watch('', after, AbortSignal.any([signal, stop.signal]))) {
         let changes = batch;
         if (skipping !== undefined) [changes, skipping] = this.#withoutCaptured(batch, from.revision, skipping);
-        const messages = await this.#messagesOf(changes, from.chains);
         const committedMs = changes.at(-1)?.timeMs ?? clock.now();
-        for (let at = 0; at < messages.length; at += maxAppend) {
+        const isCatchingUp = this.#published < missed;
+        for (let at = 0; at < changes.length; at += maxAppend) {
+          const linked = await this.#linked(changes.slice(at, at + maxAppend), from.chains);
           await flight.room();
           if (stop.signal.aborted) break;
-          flight.send(messages.slice(at, at + maxAppend), () => this.#metrics.captured(clock.now() - committedMs));
+          for (const bundle of bundlesOf(cluster, linked)) bus.publish(bundle);
+          flight.send(
+            linked.map((change) => changeMessage(cluster, change)),
+            () => this.#metrics.captured(clock.now() - committedMs),
+          );
+          this.#metrics.published(linked.length);
+          // What an outage of minutes has left must not keep requests and the renewal of leases waiting.
+          if (isCatchingUp && slices.isOver(1)) await slices.next();
         }
         this.#published = batch.at(-1)?.revision ?? this.#published;
-        this.#metrics.published(messages.length);
+        if (isCatchingUp && this.#published >= missed) speaking.now();
       }
       if (!signal.aborted) throw new ApiError('ServiceUnavailable', 'the store ended the watch');
     } catch (error) {
       if (signal.aborted) return;
       throw stop.signal.aborted ? stop.signal.reason : error;
     } finally {
-      stopSpeaking();
+      speaking.end();
       stopStatus();
     }
   }
@@ -262,28 +275,39 @@ class ChangeRelay {
     return [[], subject];
   }
 
-  async #messagesOf(changes: readonly StoreChange[], chains: Chains): Promise<readonly BusMessage[]> {
-    const { cluster, bus } = this.#o;
+  /** What of the changes is published, as links of their chains. */
+  async #linked(changes: readonly StoreChange[], chains: Chains): Promise<readonly BusChange[]> {
     const publications: Publication[] = [];
     for (const change of changes) {
       const publication = publicationOf(change);
       if (publication !== undefined) publications.push(publication);
     }
     await chains.prepare(publications);
-    const maxBytes = bus.maxMessageBytes - envelopeBytes;
-    return publications.map((publication) =>
-      changeMessage(cluster, { ...chains.link(publication), omitted: publication.json.length > maxBytes }),
-    );
+    const maxBytes = this.#o.bus.maxMessageBytes - envelopeBytes;
+    return publications.map((publication) => ({
+      ...chains.link(publication),
+      omitted: publication.json.length > maxBytes,
+    }));
   }
 
-  /** Says every second how far this relay is, and stops it when another should go on. Returns the way to end that. */
-  #speak(chains: Chains, stop: AbortController): () => void {
+  /** Says every second, and when asked to, how far this relay is, and stops it when another should go on. */
+  #speak(
+    chains: Chains,
+    { stop, missed }: { readonly stop: AbortController; readonly missed: number },
+  ): { readonly now: () => void; readonly end: () => void } {
     const { bus, clock, cluster, store } = this.#o;
     let cancel = (): void => undefined;
     const speak = (): void => {
+      cancel();
+      if (stop.signal.aborted) return;
       if (this.#mustGiveWay()) return stop.abort(new ApiError('Conflict', 'another relay publishes'));
-      const { epoch } = chains;
-      const status: RelayStatus = { relay: this.#id, epoch, revision: this.#published, positions: chains.positions() };
+      const status: RelayStatus = {
+        relay: this.#id,
+        epoch: chains.epoch,
+        revision: this.#published,
+        ...(this.#published < missed ? { catchingUp: true } : {}),
+        positions: chains.positions(),
+      };
       try {
         bus.publish({ subject: relaySubject(cluster), headers: {}, data: Buffer.from(JSON.stringify(status)) });
       } catch (error) {
@@ -296,6 +320,19 @@ class ChangeRelay {
       );
     };
     speak();
-    return () => cancel();
+    return {
+      now: speak,
+      end: () => {
+        cancel();
+      },
+    };
   }
 }
+
+/** The kinds that users defined: their definitions are called like their resources. */
+async function customResources(store: Pick<Store, 'list'>): Promise<readonly string[]> {
+  const prefix = `${definitions}/`;
+  const { entries } = await store.list(prefix);
+  return entries.map(({ key }) => key.slice(prefix.length));
+}
+const definitions: BuiltIn = 'customresourcedefinitions';

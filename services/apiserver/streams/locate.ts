@@ -4,7 +4,7 @@ import type { Pod } from '../../../lib/api/objects.ts';
 import { conditionOf, isTerminal } from '../../../lib/api/pods.ts';
 import { ApiError, notFound } from '../../../lib/base/errors.ts';
 import type { StreamTarget } from '../../../lib/bus/streams/requests.ts';
-import { keyFor } from '../grpc/requests.ts';
+import { keyFor } from '../door/requests.ts';
 import type { Registry } from '../registry/registry.ts';
 
 export interface Located {

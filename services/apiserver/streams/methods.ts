@@ -29,7 +29,10 @@ export function streamMethods(registry: Registry, streams: NodeStreams): Methods
     });
     const stream = await open(located, { verb: 'logs', ...logWish(request) }, call);
     await answering(stream, async () => {
-      for await (const { data } of stream) if (data !== undefined) await send({ data });
+      for await (const { channel, data } of stream) {
+        if (data === undefined) continue;
+        await send(channel === 'position' ? { position: Buffer.from(data).toString('utf8') } : { data });
+      }
     });
   };
 
@@ -199,13 +202,14 @@ async function firstOf<Frame>(frames: AsyncIterator<Frame>): Promise<Frame> {
 }
 
 function logWish(request: Messages['LogsRequest']): LogWish {
-  const { follow, previous, timestamps, tail_lines, since_seconds, since_time, limit_bytes } = request;
+  const { follow, previous, timestamps, tail_lines, since_seconds, since_time, limit_bytes, after } = request;
   return {
     ...{ follow, previous, timestamps },
     ...(tail_lines === undefined ? {} : { tailLines: tail_lines }),
     ...(since_seconds === undefined ? {} : { sinceSeconds: since_seconds }),
     ...(since_time === '' ? {} : { sinceTime: since_time }),
     ...(limit_bytes === undefined ? {} : { limitBytes: limit_bytes }),
+    ...(after === '' ? {} : { after }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
+import { wasReset } from '../../../services/proxy/userspace/dial.ts';
 import { serveRequests } from '../../support/netns-requests.ts';
 
 /**
@@ -10,6 +11,9 @@ const held = new Map<string, { socket: Socket; text: string; ended?: string }>()
 const senders = new Map<string, UdpSocket>();
 
 serveRequests({ serve, connections, hold, say, state, halfClose, datagrams });
+
+/** An answer takes less, on the busiest machine. */
+const silenceMs = 10_000;
 
 interface To {
   readonly ip: string;
@@ -38,7 +42,7 @@ async function connections({ ip, port, count = 1 }: To & { readonly count?: numb
 function greeting({ ip, port }: To): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: ip, port });
-    socket.setTimeout(3_000, () => (socket.destroy(), resolve('ETIMEDOUT')));
+    socket.setTimeout(10_000, () => (socket.destroy(), resolve('ETIMEDOUT')));
     socket.once('data', (data) => (socket.destroy(), resolve(data.toString().trim())));
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     socket.once('close', () => resolve('closed'));
@@ -55,7 +59,7 @@ async function hold({ id, ip, port }: To & { readonly id: string }): Promise<str
     socket.once('data', (data) => {
       socket.off('error', reject);
       socket.on('error', (error: NodeJS.ErrnoException) => (entry.ended ??= error.code ?? 'error'));
-      socket.on('end', () => (entry.ended ??= 'end'));
+      socket.on('end', () => (entry.ended ??= wasReset(socket) ? 'ECONNRESET' : 'end'));
       socket.on('close', () => (entry.ended ??= 'close'));
       socket.on('data', (more) => (entry.text += more.toString()));
       resolve(data.toString().trim());
@@ -96,25 +100,26 @@ async function datagrams({
   ip,
   port,
   count = 1,
-}: To & { readonly id: string; readonly count?: number }): Promise<string[]> {
+  waitMs = silenceMs,
+}: To & { readonly id: string; readonly count?: number; readonly waitMs?: number }): Promise<string[]> {
   const socket = senders.get(id) ?? createSocket('udp4');
   if (!senders.has(id)) {
     senders.set(id, socket);
     await new Promise<void>((resolve) => socket.connect(port, ip, resolve));
   }
   const answers: string[] = [];
-  for (let i = 0; i < count; i++) answers.push(await answerTo(socket));
+  for (let i = 0; i < count; i++) answers.push(await answerTo(socket, waitMs));
   return answers;
 }
 
-function answerTo(socket: UdpSocket): Promise<string> {
+function answerTo(socket: UdpSocket, waitMs: number): Promise<string> {
   return new Promise((resolve) => {
     const done = (text: string): void => {
       clearTimeout(timer);
       socket.removeAllListeners('message').removeAllListeners('error');
       resolve(text);
     };
-    const timer = setTimeout(() => done('silence'), 1_000);
+    const timer = setTimeout(() => done('silence'), waitMs);
     socket.once('message', (message) => done(message.toString()));
     socket.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
     socket.send('hello');

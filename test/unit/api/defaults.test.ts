@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { checkFields } from '../../../lib/api/codec/fields.ts';
-import { applyDefaults, keepAssigned } from '../../../lib/api/defaults/index.ts';
+import { applyDefaults, dropCarried, keepAssigned } from '../../../lib/api/defaults/index.ts';
 import { copyJson, type Json, type MutableJson } from '../../../lib/api/json.ts';
-import { kinds, resources, type Resource } from '../../../lib/api/kinds.ts';
+import { kinds, resources, type BuiltIn } from '../../../lib/api/kinds.ts';
 
 /** The draft with its defaults; applying them twice is checked on the way. */
-function filledIn(resource: Resource, draft: Json): MutableJson {
+function filledIn(resource: BuiltIn, draft: Json): MutableJson {
   const object = copyJson(draft) as MutableJson;
   applyDefaults(resource, object);
   const again = copyJson(object);
@@ -15,13 +15,13 @@ function filledIn(resource: Resource, draft: Json): MutableJson {
 }
 
 /** As `defaulted`, for a draft that keeps to the schema: so must what is filled in. */
-function defaulted(resource: Resource, draft: Json): MutableJson {
+function defaulted(resource: BuiltIn, draft: Json): MutableJson {
   const object = filledIn(resource, draft);
   const before = checkFields(kinds[resource].kind, draft);
   assert.deepEqual(checkFields(kinds[resource].kind, object), before, 'only fields of the schema are filled in');
   return object;
 }
-const specOf = (resource: Resource, spec: Json): Json =>
+const specOf = (resource: BuiltIn, spec: Json): Json =>
   defaulted(resource, { metadata: { name: 'x' }, spec })['spec'] as Json;
 const containerOf = (container: Json, spec: Json = {}): Json =>
   (specOf('pods', { ...spec, containers: [container] })['containers'] as Json[])[0] ?? {};
@@ -221,6 +221,27 @@ describe('api/defaults', () => {
     assert.deepEqual([given['replicas'], given['selector']], [0, { a: 'b' }]);
   });
 
+  it('fills in replica sets and deployments, whose selector stays as it is', () => {
+    const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'a', image: 'b:1' }] } };
+    const set = defaulted('replicasets', { metadata: { name: 'web' }, spec: { template } });
+    assert.deepEqual([set['metadata'], set['status']], [{ name: 'web' }, { replicas: 0 }]);
+    const spec = set['spec'] as Json;
+    assert.deepEqual([spec['replicas'], spec['selector']], [1, undefined]);
+    assert.equal(((spec['template'] as Json)['spec'] as Json)['restartPolicy'], 'Always');
+    const { template: _, ...rest } = specOf('deployments', { template });
+    assert.deepEqual(rest, {
+      replicas: 1,
+      revisionHistoryLimit: 10,
+      progressDeadlineSeconds: 600,
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '25%', maxSurge: '25%' } },
+    });
+    assert.deepEqual(specOf('deployments', { strategy: { type: 'Recreate' } })['strategy'], { type: 'Recreate' });
+    assert.deepEqual(specOf('deployments', { strategy: { rollingUpdate: { maxSurge: 0 } } })['strategy'], {
+      type: 'RollingUpdate',
+      rollingUpdate: { maxSurge: 0, maxUnavailable: '25%' },
+    });
+  });
+
   it('fills in services', () => {
     assert.deepEqual(specOf('services', { ports: [{ port: 80 }, { port: 53, protocol: 'UDP', targetPort: 'dns' }] }), {
       type: 'ClusterIP',
@@ -332,6 +353,7 @@ describe('api/defaults', () => {
     const before = { spec: { type: 'NodePort', clusterIP: '10.96.0.7', clusterIPs: ['10.96.0.7'], ports: [port] } };
     const kept = (spec: Json): unknown => {
       const next: MutableJson = { spec: copyJson(spec) };
+      dropCarried('services', next, before);
       keepAssigned('services', next, before);
       return next['spec'];
     };
@@ -343,7 +365,7 @@ describe('api/defaults', () => {
       ports: [],
     });
     assert.deepEqual(kept({ type: 'ExternalName', externalName: 'x' }), { type: 'ExternalName', externalName: 'x' });
-    assert.deepEqual(kept({ clusterIP: 'None' }), { clusterIP: 'None' });
+    assert.deepEqual(kept({ clusterIP: 'None' }), { type: 'ClusterIP', clusterIP: 'None' });
     const carried = { ...before.spec, type: 'ClusterIP' };
     assert.deepEqual(kept(carried), { ...carried, ports: [{ port: 80, protocol: 'TCP' }] });
     assert.deepEqual(kept({ ...before.spec, type: 'ExternalName', externalName: 'x' }), {

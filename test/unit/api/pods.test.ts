@@ -96,6 +96,19 @@ describe('api/pods', () => {
         pods: 1,
       }));
 
+  it('asks for what nodes declare beyond cpu, memory and disk, by name, in whole units', () => {
+    const taking = (list: Readonly<Record<string, string>>) =>
+      aContainer({ resources: { requests: list, limits: list } });
+    const spec = aPodSpec({
+      spec: {
+        initContainers: [taking({ 'example.com/gpu': '3' })],
+        containers: [taking({ 'example.com/gpu': '1', 'hugepages-2Mi': '4Mi' }), taking({ 'example.com/gpu': '1' })],
+      },
+    });
+    assert.deepEqual(needsOf(spec).others, { 'example.com/gpu': 3, 'hugepages-2Mi': 4 * 2 ** 20 });
+    assert.equal('others' in needsOf(aPodSpec()), false);
+  });
+
   it('knows the host ports and when they clash', () => {
     const spec = aPodSpec({
       ports: [

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { resources, type Objects, type Resource } from '../../../lib/api/kinds.ts';
+import { resources, type Objects, type BuiltIn } from '../../../lib/api/kinds.ts';
 import type { ContainerStatus } from '../../../lib/api/objects.ts';
 import { ageOf, ageOfTime, columnsOf, durationText, rowOf } from '../../../lib/api/printing/index.ts';
 import {
-  aClaim,
-  aClass,
   aContainer,
   aNamespace,
   aNode,
@@ -13,15 +11,16 @@ import {
   anRc,
   aPod,
   aService,
-  aVolume,
   epochMs,
   type PodOptions,
 } from '../../support/builders.ts';
+import { aClaim, aClass, aVolume } from '../../support/storage-builders.ts';
+import { aDeployment, aReplicaSet } from '../../support/workload-builders.ts';
 
 const now = epochMs + 5 * 60_000;
 
 /** The row as an object of its headings. */
-function row<R extends Resource>(resource: R, object: Objects[R]): Record<string, string | undefined> {
+function row<R extends BuiltIn>(resource: R, object: Objects[R]): Record<string, string | undefined> {
   const cells = rowOf(resource, object, now);
   assert.equal(cells.length, columnsOf(resource).length);
   return Object.fromEntries(columnsOf(resource).map((column, index) => [column.name, cells[index]]));
@@ -86,11 +85,20 @@ describe('api/printing', () => {
   });
   const statuses: readonly (readonly [status: string, ready: string, PodOptions])[] = [
     ['Pending', '0/1', {}],
+    ['SchedulingGated', '0/1', { spec: { schedulingGates: [{ name: 'quota' }] } }],
     ['Running', '1/1', { phase: 'Running' }],
     ['Running', '0/1', { phase: 'Running', ready: false }],
     ['Completed', '0/1', { phase: 'Succeeded' }],
     ['Error', '0/1', { phase: 'Failed' }],
     ['Evicted', '0/1', { status: { phase: 'Failed', reason: 'Evicted' } }],
+    [
+      'OutOfcpu',
+      '0/1',
+      {
+        phase: 'Failed',
+        status: { phase: 'Failed', reason: 'OutOfcpu', containerStatuses: [status(waiting('ContainerCreating'))] },
+      },
+    ],
     ['Terminating', '1/1', { phase: 'Running', deleted: true }],
     ['Completed', '0/1', { phase: 'Succeeded', deleted: true }],
     ['Unknown', '1/1', { phase: 'Running', deleted: true, status: { reason: 'NodeLost' } }],
@@ -166,6 +174,20 @@ describe('api/printing', () => {
     });
   });
 
+  it('shows replica sets and deployments', () => {
+    const selector = { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'a', operator: 'Exists' as const }] };
+    const running = { Age: '5m', Containers: 'main', Images: 'example/web:1', Selector: 'a,app=web' };
+    assert.deepEqual(
+      row('replicasets', aReplicaSet({ replicas: 3, selector, status: { replicas: 2, readyReplicas: 1 } })),
+      { Name: 'web', Desired: '3', Current: '2', Ready: '1', ...running },
+    );
+    const status = { replicas: 4, readyReplicas: 2, updatedReplicas: 1, availableReplicas: 2 };
+    assert.deepEqual(row('deployments', aDeployment({ spec: { selector }, status })), {
+      ...{ Name: 'web', Ready: '2/3', 'Up-to-date': '1', Available: '2' },
+      ...running,
+    });
+  });
+
   it('shows replication controllers', () =>
     assert.deepEqual(
       row(
@@ -200,6 +222,15 @@ describe('api/printing', () => {
       }),
     ],
     ['10.96.0.20', '<pending>', '80/TCP', aService({ spec: { type: 'LoadBalancer' } })],
+    [
+      '10.96.0.20',
+      '192.0.2.9,lb.example.com,192.0.2.1',
+      '80/TCP',
+      {
+        ...aService({ spec: { type: 'LoadBalancer', externalIPs: ['192.0.2.1'] } }),
+        status: { loadBalancer: { ingress: [{ ip: '192.0.2.9', ipMode: 'Proxy' }, { hostname: 'lb.example.com' }] } },
+      },
+    ],
     [
       '<none>',
       'db.example.com',
@@ -339,8 +370,9 @@ describe('api/printing', () => {
         columns.some((column) => column.name === 'Name'),
         resource,
       );
+      if (resource === 'podtemplates') continue; // clients know them without
       assert.ok(
-        columns.some((column) => column.priority === 0 && ['Age', 'Last Seen'].includes(column.name)),
+        columns.some((column) => column.priority === 0 && ['Age', 'Last Seen', 'Created At'].includes(column.name)),
         resource,
       );
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
 import fc from 'fast-check';
 import { hasReason } from '../../../lib/base/errors.ts';
-import { newFanOut, portions, type Topic } from '../../../services/apiserver/grpc/fan-out.ts';
+import { newFanOut, portions, type Topic } from '../../../services/apiserver/door/fan-out.ts';
 import type { Registry, WatchBatch } from '../../../services/apiserver/registry/registry.ts';
 import { until } from '../../support/until.ts';
 

@@ -78,6 +78,7 @@ describe('bus/change', () => {
     });
     assert.deepEqual(readHeaders(message), {
       type: 'modified',
+      key: 'shop/web-1',
       revision: 42,
       previous: 40,
       resourcePrevious: 41,

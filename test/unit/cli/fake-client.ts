@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { matchesFields, parseFieldSelector } from '../../../lib/api/fields.ts';
 import { keyOf, type Key } from '../../../lib/api/keys.ts';
-import { apiVersionOf, kinds, type Objects, type Resource } from '../../../lib/api/kinds.ts';
+import { apiVersionOf, kinds, type BuiltIn, type Objects, type Resource } from '../../../lib/api/kinds.ts';
 import { matches, parseSelector } from '../../../lib/api/labels.ts';
-import { applyMergePatch } from '../../../lib/api/patch.ts';
+import { applyMergePatch } from '../../../lib/api/patch/merge.ts';
 import { alreadyExists, ApiError, conflict, notFound } from '../../../lib/base/errors.ts';
 import type {
   Client,
@@ -73,6 +73,10 @@ export class FakeClient implements Client {
     return this.peek(resource, key);
   }
 
+  async scale(): Promise<undefined> {
+    throw new ApiError('MethodNotAllowed', 'nothing here has a scale');
+  }
+
   async list<R extends Resource>(resource: R, options: ListOptions = {}): Promise<ListResult<Objects[R]>> {
     const selects = selection(resource, options);
     const items = [...this.#objects.values()]
@@ -121,9 +125,9 @@ export class FakeClient implements Client {
 
   async create<R extends Resource>(resource: R, draft: Draft<Objects[R]>, call?: WriteOptions): Promise<Objects[R]> {
     const key = keyOf(draft as unknown as AnyOf);
-    this.#record('create', resource, key, draft, call);
+    this.#record(`create ${resource} ${key}`, draft, call);
     if (this.peek(resource, key) !== undefined) throw alreadyExists(resource, draft.metadata.name ?? '');
-    const info = kinds[resource];
+    const info = kinds[resource as BuiltIn];
     const object = {
       ...draft,
       apiVersion: apiVersionOf(info),
@@ -135,7 +139,7 @@ export class FakeClient implements Client {
   }
 
   async patch<R extends Resource>(resource: R, key: Key, patch: object, call?: WriteOptions): Promise<Objects[R]> {
-    this.#record('patch', resource, key, patch, call);
+    this.#record(`patch ${resource} ${key}`, patch, call);
     const current = this.peek(resource, key);
     if (current === undefined) throw notFound(resource, key);
     const seen = (patch as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion;
@@ -152,7 +156,7 @@ export class FakeClient implements Client {
     call?: WriteOptions,
   ): Promise<readonly Outcome<Objects[R]>[]> {
     return keys.map((key) => {
-      this.#record('delete', resource, key, options, call);
+      this.#record(`delete ${resource} ${key}`, options, call);
       const object = this.peek(resource, key);
       if (object === undefined) return { ok: false, reason: 'NotFound', message: `${resource} "${key}" not found` };
       if (this.gracefulPods && resource === 'pods') {
@@ -173,10 +177,10 @@ export class FakeClient implements Client {
   readonly updateStatusMany = unused;
   readonly delete = unused;
   readonly deleteCollection = unused;
+  readonly evict = unused;
   readonly bindMany = unused;
 
-  #record(verb: string, resource: Resource, key: Key, body: unknown, options: WriteOptions | undefined): void {
-    const what = `${verb} ${resource} ${key}`;
+  #record(what: string, body: unknown, options: WriteOptions | undefined): void {
     this.beforeWrite(what);
     this.writes.push({ what, body, options });
     if (this.warning !== undefined) options?.onWarning?.(this.warning);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import tar from 'tar-stream';
 import { parsePortPair, podPort } from '../../../cli/streams/ports.ts';
-import type { Pod } from '../../../lib/api/objects.ts';
+import type { ContainerState, Pod } from '../../../lib/api/objects.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
 import type { PodStreams } from '../../../lib/client/pod-streams.ts';
 import { aContainer, aPod, anRc, aService } from '../../support/builders.ts';
@@ -144,8 +144,90 @@ describe('cli: hands inside', () => {
     assert.deepEqual(asked[0]?.stdin, false);
   });
 
+  describe('debug', () => {
+    /** Says of the container that was added last what its node would say. */
+    function tell(state: ContainerState): void {
+      const pod = client.peek('pods', 'default/web-1');
+      const name = pod?.spec.ephemeralContainers?.at(-1)?.name;
+      assert.ok(pod !== undefined && name !== undefined);
+      const status = { name, state, ready: false, restartCount: 0, image: 'box:1', imageID: 'x' };
+      client.put('pods', { ...pod, status: { ...pod.status, ephemeralContainerStatuses: [status] } });
+    }
+    const added = (): unknown => client.peek('pods', 'default/web-1')?.spec.ephemeralContainers;
+    const isAdded = (): Promise<unknown> => until(() => added() !== undefined, { what: 'the container is added' });
+
+    it('adds a container to a pod, and says where its output is', async () => {
+      const said = await troupe(client, 'debug web-1 --image box:1 -c look --target main -- ls -l', { streams });
+      assert.deepEqual([said.code, said.out], [0, 'container look added to pod/web-1\n']);
+      assert.match(said.err, /troupe logs web-1 -n default -c look -f/);
+      assert.deepEqual(added(), [
+        {
+          ...{ name: 'look', image: 'box:1', command: ['ls', '-l'], targetContainerName: 'main' },
+          ...{ stdin: false, tty: false },
+        },
+      ]);
+      const [write] = client.writes;
+      assert.deepEqual((write?.options as { subresource?: string }).subresource, 'ephemeralcontainers');
+      const again = await troupe(client, 'debug web-1 --image box:1 -c look', { streams });
+      assert.equal(again.code, 1);
+      assert.match(again.err, /pod\/web-1 has a container "look" already/);
+    });
+
+    it('keeps what others add at the same time', async () => {
+      let others = 2;
+      client.beforeWrite = () => {
+        const pod = client.peek('pods', 'default/web-1');
+        if (pod === undefined || others-- <= 0) return;
+        const ephemeralContainers = [...(pod.spec.ephemeralContainers ?? []), aContainer({ name: `other-${others}` })];
+        client.put('pods', { ...pod, spec: { ...pod.spec, ephemeralContainers } });
+      };
+      assert.equal((await troupe(client, 'debug web-1 --image box:1 -c look', { streams })).code, 0);
+      const names = (added() as readonly { name: string }[]).map(({ name }) => name);
+      assert.deepEqual(names, ['other-1', 'other-0', 'look']);
+    });
+
+    it('waits for it, saying what for, and talks with it until it ends', async () => {
+      exitCode = 5;
+      const running = start(client, 'debug -it web-1 --image box:1 -- sh', {
+        streams,
+        stdin: 'typed',
+        isTerminal: true,
+      });
+      await isAdded();
+      tell({ waiting: { reason: 'ErrImagePull', message: 'no such image' } });
+      tell({ running: { startedAt: '2026-01-01T00:00:00Z' } });
+      const { code, out, err } = await running.said;
+      assert.deepEqual([code, out, typed], [5, 'out\n', 'typed.']);
+      assert.match(err, /has not started yet \(ErrImagePull: no such image\); waiting/);
+      assert.match(asked[0]?.container ?? '', /^debugger-[a-z0-9]{5}$/);
+    });
+
+    it('shows what it has written where it ended before we could talk with it', async () => {
+      streams = {
+        ...streams,
+        async *logs() {
+          yield Buffer.from('all of it\n');
+        },
+      };
+      const running = start(client, 'debug -i web-1 --image box:1 -- true', { streams, stdin: '' });
+      await isAdded();
+      tell({ terminated: { exitCode: 3 } });
+      const { code, out } = await running.said;
+      assert.deepEqual([code, out], [3, 'all of it\n']);
+    });
+
+    it('ends where the pod goes before it starts', async () => {
+      const running = start(client, 'debug -i web-1 --image box:1', { streams, stdin: '' });
+      await isAdded();
+      client.remove('pods', 'default/web-1');
+      const { code, err } = await running.said;
+      assert.deepEqual([code, /pods "web-1" not found/.test(err)], [1, true], err);
+    });
+  });
+
   for (const line of [
     'exec',
+    'debug web-1',
     'exec web-1',
     'exec web-1 --',
     'attach',

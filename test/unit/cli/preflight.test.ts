@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
-import type { ClusterOptions } from '../../../cli/cluster/layout.ts';
+import type { ClusterOptions } from '../../../cli/cluster/part.ts';
 import { obstacles } from '../../../cli/cluster/preflight.ts';
-import { freePort } from '../../support/cluster.ts';
+import { freePort } from '../../support/free-port.ts';
 
 describe('cli/cluster/preflight', () => {
   let taken: Server | undefined;
@@ -11,8 +11,14 @@ describe('cli/cluster/preflight', () => {
 
   const optionsWith = async (change: Partial<ClusterOptions> = {}): Promise<ClusterOptions> => ({
     ...{ cluster: 'test', dataDir: '/nowhere', distDir: '/nowhere/dist', host: '127.0.0.1', nodeName: 'n1' },
-    ...{ apiPort: await freePort(), natsPort: 23_456, telemetryPort: 23_500 },
-    ...{ dockerSocket: '/nowhere/docker.sock', ownEngine: true, proxyMode: 'auto' },
+    ...{ apiPort: await freePort(), httpsPort: 23_455, natsPort: 23_456, telemetryPort: 23_500 },
+    ...{
+      dockerSocket: '/nowhere/docker.sock',
+      ownEngine: true,
+      proxyMode: 'auto',
+      loadBalancerPool: '',
+      together: false,
+    },
     ...{ clusterCidr: '10.244.0.0/16', serviceCidr: '10.96.0.0/16', clusterDns: '10.96.0.10' },
     ...change,
   });
@@ -35,6 +41,12 @@ describe('cli/cluster/preflight', () => {
     const found = (await obstacles(await optionsWith(), () => false)).join('\n');
     assert.match(found, /nats-server is missing: apt-get install nats-server/);
     assert.match(found, /dockerd is missing: apt-get install docker\.io/);
+  });
+
+  it('asks for HAProxy where there are to be load balancers', async () => {
+    const found = (await obstacles(await optionsWith({ loadBalancerPool: '10.200.0.0/24' }), () => false)).join('\n');
+    assert.match(found, /haproxy is missing: apt-get install haproxy/);
+    assert.doesNotMatch((await obstacles(await optionsWith(), () => false)).join('\n'), /haproxy/);
   });
 
   it("asks for no engine of its own where the machine's answers", async () => {

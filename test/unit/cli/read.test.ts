@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { ServiceSpec } from '../../../lib/api/objects.ts';
 import type { LogWish } from '../../../lib/api/streams.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
 import type { PodStreams, PodTarget } from '../../../lib/client/pod-streams.ts';
@@ -95,6 +96,34 @@ Events:
       assert.match(out, /^Ports: +80\/TCP \(web\) to port http of the pods, port 30080 of every node$/m);
       assert.match(out, /^Endpoints: +10\.244\.0\.5:8080$/m);
       assert.match(out, /^Not ready: +10\.244\.0\.6:8080$/m);
+    });
+
+    it('shows what a load balancer gave and whom it lets through', async () => {
+      const spec: Partial<ServiceSpec> = {
+        type: 'LoadBalancer',
+        loadBalancerIP: '192.0.2.9',
+        healthCheckNodePort: 30_001,
+        loadBalancerSourceRanges: ['10.0.0.0/8', '192.0.2.0/24'],
+        externalTrafficPolicy: 'Local',
+        sessionAffinity: 'ClientIP',
+        sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } },
+      };
+      const waiting = aService({ name: 'web', spec });
+      client.put('services', waiting);
+      assert.match((await troupe(client, 'describe svc/web')).out, /^Load balancer: +<pending>: no load balancer has/m);
+      const failed = { port: 80, protocol: 'TCP', error: 'AddressInUse' } as const;
+      const ingress = [{ ip: '192.0.2.9', ipMode: 'Proxy' as const, ports: [failed] }];
+      client.put('services', { ...waiting, status: { loadBalancer: { ingress } } });
+      const { out } = await troupe(client, 'describe svc/web');
+      assert.match(
+        out,
+        /^Load balancer: +192\.0\.2\.9 \(through the balancer\), 80\/TCP is not served: AddressInUse$/m,
+      );
+      assert.match(out, /^Address asked for: +192\.0\.2\.9$/m);
+      assert.match(out, /^Source ranges: +10\.0\.0\.0\/8\n +192\.0\.2\.0\/24$/m);
+      assert.match(out, /^Health check: +port 30001 of every node$/m);
+      assert.match(out, /^Session affinity: +ClientIP, for 60 s after the last connection$/m);
+      assert.match(out, /^Traffic policy: +from outside only to endpoints of the node it came to$/m);
     });
 
     it('counts the pods that a ReplicationController owns, and no others', async () => {
@@ -241,6 +270,50 @@ Events:
       assert.equal((await running.said).code, 0);
     });
 
+    it('goes on after a break and with the next life of the container, and ends with the pod', async () => {
+      const status = (id: string, more: object): object => ({
+        ...{ name: 'main', ready: true, restartCount: 0, image: 'x', imageID: '', containerID: `docker://${id}` },
+        ...more,
+      });
+      const put = (containerStatus: object, phase = 'Running'): void =>
+        void client.put(
+          'pods',
+          aPod({ name: 'long', nodeName: 'n1', status: { phase, containerStatuses: [containerStatus] } } as never),
+        );
+      put(status('a', { state: { running: { startedAt: '2026-01-01T00:00:00Z' } } }));
+      const asked: (string | undefined)[] = [];
+      const turns: readonly (readonly (string | Error)[])[] = [
+        ['@0/t/1', 'one\n', '@0/t/2', 'tw', new ApiError('ServiceUnavailable', 'the agent went away')],
+        ['o\n', '@0/t/3'],
+        ['@1/t/0', 'three\n', '@1/t/1'],
+      ];
+      const broken: PodStreams = {
+        ...streams,
+        async *logs(_, wish, __, onPosition) {
+          asked.push(wish.after);
+          for (const step of turns[asked.length - 1] ?? []) {
+            if (step instanceof Error) throw step;
+            if (step.startsWith('@')) onPosition?.(step.slice(1));
+            else yield Buffer.from(step);
+          }
+        },
+      };
+      const running = start(client, 'logs -f long', { streams: broken });
+      await until(() => running.out() === 'one\ntwo\n' && client.watching === 1, {
+        what: () => running.err() + running.out(),
+      });
+      assert.match(running.err(), /the logs of pod\/long broke off; going on/);
+      put(status('a', { state: { terminated: { exitCode: 3 } } }));
+      await until(() => running.err().includes('container main of pod/long ended with exit code 3'), {
+        what: 'the note',
+      });
+      put(status('b', { restartCount: 1, state: { running: { startedAt: '2026-01-01T00:00:01Z' } } }));
+      await until(() => running.out() === 'one\ntwo\nthree\n' && client.watching === 1, { what: 'the next life' });
+      put(status('b', { state: { terminated: { exitCode: 0 } } }), 'Succeeded');
+      assert.equal((await running.said).code, 0);
+      assert.deepEqual(asked, [undefined, '0/t/2+2', '0/t/3+0']);
+    });
+
     it('chooses a container, and says which there are', async () => {
       const containers = [aContainer({ name: 'main' }), aContainer({ name: 'side' })];
       client.put('pods', aPod({ name: 'two', nodeName: 'n1', spec: { containers } }));
@@ -333,8 +406,8 @@ Events:
     it('completes commands, flags, kinds and names', async () => {
       client.put('pods', aPod({ name: 'web-1' }));
       client.put('pods', aPod({ name: 'web-2', namespace: 'shop' }));
-      assert.deepEqual(await complete('de'), ['delete', 'describe']);
-      assert.deepEqual(await complete('get', 'po'), ['pods']);
+      assert.deepEqual(await complete('de'), ['debug', 'delete', 'describe']);
+      assert.deepEqual(await complete('get', 'po'), ['poddisruptionbudgets', 'pods', 'podtemplates']);
       assert.deepEqual(await complete('get', 'pods', ''), ['web-1']);
       assert.deepEqual(await complete('get', '-n', 'shop', 'pods', 'w'), ['web-2']);
       assert.deepEqual(await complete('describe', 'po/w'), ['po/web-1']);
@@ -344,7 +417,8 @@ Events:
       assert.deepEqual(await complete('cp', '--no'), ['--no-color', '--no-preserve']);
       assert.deepEqual(await complete('get', 'pods', '-o', ''), ['json', 'name', 'table', 'wide', 'yaml']);
       assert.deepEqual(await complete('delete', '--gr'), ['--grace-period']);
-      assert.deepEqual(await complete('scale', ''), ['replicationcontrollers']);
+      assert.deepEqual(await complete('scale', ''), ['deployments', 'replicasets', 'replicationcontrollers']);
+      assert.deepEqual(await complete('proxies', 'ser'), ['service/']);
       assert.ok(!(await complete('')).some((word) => word.startsWith('_')));
     });
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { runTroupe } from '../../../cli/program.ts';
 import type { Shell } from '../../../cli/shell.ts';
 import type { TerminalSize } from '../../../lib/api/streams.ts';
-import { systemClock } from '../../../lib/base/clock.ts';
+import { systemClock, type Clock } from '../../../lib/base/clock.ts';
 import { ApiError } from '../../../lib/base/errors.ts';
 import type { Client } from '../../../lib/client/client.ts';
 import type { PodStreams } from '../../../lib/client/pod-streams.ts';
@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly isTerminal?: boolean;
   readonly streams?: PodStreams;
+  /** Default: that of the system, at a time that stands still. */
+  readonly clock?: Clock;
   /** The size of the terminal, where there is one; and who is told that it has changed. */
   readonly size?: () => TerminalSize;
   readonly resized?: Set<() => void>;
@@ -55,7 +57,7 @@ export function start(client: Client, line: string | readonly string[], options:
     stdout: sink((text) => (out += text)),
     stderr: sink((text) => (err += text)),
     env: options.env ?? {},
-    clock: { ...systemClock, now: () => nowMs },
+    clock: options.clock ?? { ...systemClock, now: () => nowMs },
     signal: stop.signal,
     readStdin: async () => options.stdin ?? '',
     connect: async () => client,

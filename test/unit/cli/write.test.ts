@@ -16,6 +16,53 @@ describe('cli: commands that change objects', () => {
   const replicas = (): number | undefined => client.peek('replicationcontrollers', 'default/web')?.spec.replicas;
   const labels = (name: string): object | undefined => client.peek('pods', `default/${name}`)?.metadata.labels;
 
+  describe('autoscale', () => {
+    const made = () => client.peek('horizontalpodautoscalers', 'default/web');
+
+    it('makes an autoscaler of the same name', async () => {
+      const said = await troupe(client, 'autoscale rc/web --min 2 --max 9 --cpu 60% --requests 100 --service front');
+      assert.equal(
+        said.out,
+        'horizontalpodautoscaler.autoscaling/web autoscales replicationcontroller/web\n',
+        said.err,
+      );
+      assert.deepEqual(made()?.spec, {
+        scaleTargetRef: { apiVersion: 'v1', kind: 'ReplicationController', name: 'web' },
+        minReplicas: 2,
+        maxReplicas: 9,
+        metrics: [
+          { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 60 } } },
+          {
+            type: 'Object',
+            object: {
+              describedObject: { apiVersion: 'v1', kind: 'Service', name: 'front' },
+              metric: { name: 'requests-per-second' },
+              target: { type: 'AverageValue', averageValue: '100' },
+            },
+          },
+        ],
+      });
+      assert.match(
+        (await troupe(client, 'describe hpa/web')).out,
+        /requests-per-second of Service front: <unknown>\/100/,
+      );
+    });
+
+    for (const [line, why] of [
+      ['autoscale rc/web', /--max/],
+      ['autoscale svc/web --max 3', /cannot be scaled/],
+      ['autoscale rc --max 3', /name one thing/],
+      ['autoscale rc/web --max many', /whole number/],
+      ['autoscale rc/web --max 3 --service x', /--requests/],
+    ] as const)
+      it(`refuses ${line}`, async () => {
+        const said = await troupe(client, line);
+        assert.equal(said.code, 2);
+        assert.match(said.err, why);
+        assert.equal(made(), undefined);
+      });
+  });
+
   describe('scale', () => {
     it('sets the count through the scale of the object', async () => {
       assert.equal(
@@ -26,6 +73,36 @@ describe('cli: commands that change objects', () => {
       assert.equal((client.writes[0]?.options as { subresource: string }).subresource, 'scale');
       assert.equal((await troupe(client, 'scale rc web --replicas 0')).code, 0);
       assert.equal(replicas(), 0);
+    });
+
+    it('scales kinds that users defined, where these have a scale', async () => {
+      const define = (plural: string, kind: string, subresources: object): void => {
+        const versions = [{ name: 'v1', served: true, storage: true, subresources }];
+        client.put('customresourcedefinitions', {
+          ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
+          metadata: { ...aNamespace({ name: 'x' }).metadata, name: `${plural}.example.com` },
+          spec: {
+            group: 'example.com',
+            scope: 'Namespaced',
+            names: { plural, kind, singular: kind.toLowerCase() },
+            versions,
+          },
+          status: { conditions: [{ type: 'Established', status: 'True' }] },
+        });
+      };
+      define('rings', 'Ring', { scale: { specReplicasPath: '.spec.size', statusReplicasPath: '.status.size' } });
+      define('stones', 'Stone', {});
+      client.put('rings.example.com', {
+        ...{ apiVersion: 'example.com/v1', kind: 'Ring', spec: { size: 2 } },
+        metadata: { ...aNamespace({ name: 'one' }).metadata, namespace: 'default' },
+      });
+      const said = await troupe(client, 'scale ring/one --replicas=5 --current-replicas=2');
+      assert.deepEqual([said.code, said.out], [0, 'ring.example.com/one scaled from 2 to 5\n'], said.err);
+      const { body, options } = client.writes[0] ?? {};
+      assert.deepEqual((body as { spec: object }).spec, { replicas: 5 }, 'in the form of a Scale');
+      assert.equal((options as { subresource: string }).subresource, 'scale');
+      const none = await troupe(client, 'scale stone/one --replicas=5');
+      assert.match(none.err, /stones.example.com cannot be scaled/);
     });
 
     it('says when there is nothing to do', async () => {
@@ -50,7 +127,7 @@ describe('cli: commands that change objects', () => {
       ['scale rc/web', /required option '--replicas <count>' not specified/],
       ['scale rc/web --replicas=-1', /--replicas -1: must be a whole number, 0 or more/],
       ['scale rc/web --replicas=2.5', /--replicas 2\.5: must be a whole number/],
-      ['scale pod/web-1 --replicas=1', /pods cannot be scaled; replicationcontrollers \(rc\) can/],
+      ['scale pod/web-1 --replicas=1', /pods cannot be scaled; replicationcontrollers, replicasets, deployments can/],
       ['scale rc --replicas=1', /say which: a name, a selector \(-l\), or --all/],
     ] as const) {
       it(`refuses "${line}"`, async () => {
@@ -205,5 +282,56 @@ describe('cli: commands that change objects', () => {
         assert.equal(client.writes.length, 0);
       });
     }
+  });
+
+  describe('quarantine and release', () => {
+    const annotations = (name: string): object | undefined =>
+      client.peek('pods', `default/${name}`)?.metadata.annotations;
+
+    it('sets the labels aside that selectors ask for, says whose they are, and gives them back', async () => {
+      const said = await troupe(client, 'quarantine pod/web-1 --no-wait');
+      assert.deepEqual(
+        [said.code, said.out],
+        [0, 'pod/web-1 quarantined: taken from service/web, replicationcontroller/web\n'],
+        said.err,
+      );
+      assert.deepEqual(labels('web-1'), { tier: 'front', 'troupe.dev/quarantine': 'true' });
+      assert.deepEqual(annotations('web-1'), { 'troupe.dev/labels-set-aside': '{"app":"web"}' });
+      assert.match((await troupe(client, 'quarantine pod/web-1')).out, /unchanged: it is in quarantine/);
+      assert.match((await troupe(client, 'get pods')).out, /web-1 .*,Quarantined/);
+      assert.equal((await troupe(client, 'release pod web-1')).out, 'pod/web-1 released\n');
+      assert.deepEqual(labels('web-1'), { app: 'web', tier: 'front' });
+      assert.deepEqual(annotations('web-1'), {});
+    });
+
+    it('waits until no traffic is led to it and its place is taken, and says what is not so', async () => {
+      const reply = { serviceRevision: '1', endpointsRevision: '1' };
+      const service = { serviceRevision: '1', endpointsRevision: '1' };
+      const state = { part: 'proxy', node: 'n1', service };
+      client.answers.set('troupe.v1.Effects/List', () => ({ ...reply, states: [state] }));
+      const said = await troupe(client, 'quarantine pod/web-1 --timeout 1s');
+      assert.deepEqual(
+        [said.code, said.err],
+        [0, 'service/web leads elsewhere: 1 of 1 proxies and DNS servers say so\n'],
+      );
+      const late = { ...state, service: { ...service, endpointsRevision: '' } };
+      client.answers.set('troupe.v1.Effects/List', () => ({ ...reply, states: [late] }));
+      const other = await troupe(client, 'quarantine pod/web-2 --timeout 1ms');
+      assert.equal(other.code, 1);
+      assert.match(other.err, /not so after 0.001 s: service\/web leads elsewhere/);
+    });
+
+    it('refuses what it cannot do', async () => {
+      assert.match((await troupe(client, 'quarantine rc/web')).err, /is for pods by name/);
+      assert.match((await troupe(client, 'quarantine pods')).err, /is for pods by name/);
+      assert.match((await troupe(client, 'release pod/web-1')).err, /it is not in quarantine/);
+      assert.equal((await troupe(client, 'release pod/none')).code, 1);
+    });
+
+    it('ends the pod instead where that is asked for', async () => {
+      await troupe(client, 'quarantine pod/web-1 --no-wait');
+      assert.equal((await troupe(client, 'release pod/web-1 --delete')).out, 'pod/web-1 deleted\n');
+      assert.equal(client.peek('pods', 'default/web-1'), undefined);
+    });
   });
 });

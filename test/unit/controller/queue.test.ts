@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { WorkQueue } from '../../../lib/controller/queue.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
@@ -42,6 +43,22 @@ describe('controller/queue', () => {
     for (let n = 0; n < 5; n++) queue.add('a');
     await clock.advance(100);
     assert.deepEqual(runs, ['a', 'a']);
+  });
+
+  it('gives all else a turn while a key asks for itself again and again and waits for nobody', async () => {
+    const most = 1_000_000;
+    let runs = 0;
+    let over = false;
+    const work = async (key: string): Promise<void> => {
+      if (++runs < most && !over) queue.add(key);
+    };
+    const queue: WorkQueue = new WorkQueue({ clock: new FakeClock(), workers: 1, work });
+    queue.start();
+    queue.add('a');
+    await delay(5);
+    over = true;
+    assert.ok(runs > 1 && runs < most, `${runs} runs`);
+    await queue.stop();
   });
 
   it('keeps to its workers', async () => {

@@ -7,11 +7,13 @@ describe('dns/completion', () => {
   const zone = compile(
     [aService({ name: 'web', namespace: 'default' }), aService({ name: 'db', namespace: 'prod', clusterIP: 'None' })],
     () => undefined,
-    { domain: 'cluster.local', ttl: 5, serial: 1 },
+    { domain: 'cluster.local', ttl: 5, serial: 1, namespaces: ['empty'] },
   );
   const cases: readonly (readonly [it: string, asked: string, meant: string | undefined])[] = [
     ['a name outside', 'api.github.com.default.svc.cluster.local', 'api.github.com'],
     ['a name outside, from another namespace', 'example.com.prod.svc.cluster.local', 'example.com'],
+    ['a name outside, from a namespace without services', 'example.com.empty.svc.cluster.local', 'example.com'],
+    ['the second step of the path, which the first has walked', 'api.app.com.svc.cluster.local', undefined],
     [
       'a service of another namespace, by its short name',
       'db.prod.default.svc.cluster.local',

@@ -10,6 +10,7 @@ import { keyOf } from '../../../lib/api/keys.ts';
 import { Forwarder } from '../../../services/dns/forwarder.ts';
 import { Resolver } from '../../../services/dns/resolver.ts';
 import { serveDns, type DnsServer } from '../../../services/dns/server.ts';
+import { serversFor } from '../../../services/dns/upstreams.ts';
 import { compile, type Zone } from '../../../services/dns/zone.ts';
 import { aService, anEndpoints } from '../../support/builders.ts';
 import { startUpstream, type FakeUpstream } from '../../support/dns-upstream.ts';
@@ -26,10 +27,18 @@ interface Fixture {
   close(): Promise<void>;
 }
 
-async function start(upstreams: readonly { readonly port: number }[], completeSearch = true): Promise<Fixture> {
+interface StartOptions {
+  readonly completeSearch?: boolean;
+  /** By domain, the port of a server of its own. */
+  readonly stubs?: Readonly<Record<string, number>>;
+}
+async function start(upstreams: readonly { readonly port: number }[], options: StartOptions = {}): Promise<Fixture> {
+  const { completeSearch = true, stubs = {} } = options;
   const clock = systemClock;
+  const at = (port: number) => ({ host: '127.0.0.1', port });
+  const stubDomains = Object.entries(stubs).map(([domain, port]) => ({ domain, upstreams: [at(port)] }));
   const forwarder = new Forwarder({
-    upstreams: () => upstreams.map(({ port }) => ({ host: '127.0.0.1', port })),
+    upstreams: serversFor(stubDomains, () => upstreams.map(({ port }) => at(port))),
     ...{ clock, log, tryMs: 300, deadlineMs: 1_500 },
   });
   const fixture: { zone: Zone | undefined } = { zone: undefined };
@@ -56,7 +65,12 @@ async function start(upstreams: readonly { readonly port: number }[], completeSe
 
 const zoneOf = (services: readonly Service[], endpoints: readonly Endpoints[] = []): Zone => {
   const byKey = new Map(endpoints.map((each) => [keyOf(each), each]));
-  return compile(services, (key) => byKey.get(key), { domain: 'cluster.local', ttl: 5, serial: 1 });
+  return compile(services, (key) => byKey.get(key), {
+    domain: 'cluster.local',
+    ttl: 5,
+    serial: 1,
+    namespaces: ['prod'],
+  });
 };
 
 describe('dns/server', () => {
@@ -163,10 +177,62 @@ describe('dns/server', () => {
     assert.equal(await dns.dig('nobody.test.default.svc.cluster.local'), 'NXDOMAIN: ');
   });
 
+  it('asks upstream once for each type whatever the search path, also for a name that is not there', async () => {
+    const path = ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local'];
+    for (const name of ['no.such.app.com', 'api.github.com']) {
+      for (const type of ['A', 'AAAA']) {
+        for (const domain of path) await dns.dig('+noedns', type, `${name}.${domain}`);
+        await dns.dig('+noedns', type, name);
+        await dns.dig('+edns', type, name);
+      }
+    }
+    const names = ['no.such.app.com', 'api.github.com'];
+    assert.deepEqual(
+      upstream.asked,
+      names.flatMap((name) => [`A ${name}`, `AAAA ${name}`]),
+    );
+  });
+
+  it('asks the servers of a stub domain about it and all below it, the longest first', async () => {
+    const corp = await startUpstream({ 'A db.corp.internal': [a('db.corp.internal', '10.9.0.1')] });
+    const lab = await startUpstream({ 'A x.lab.corp.internal': [a('x.lab.corp.internal', '10.9.0.2')] });
+    await dns.close();
+    const { zone } = dns;
+    dns = await start([upstream], { stubs: { 'corp.internal': corp.port, 'lab.corp.internal': lab.port } });
+    dns.zone = zone;
+    assert.equal(await dns.dig('db.corp.internal'), 'NOERROR: A 10.9.0.1');
+    assert.equal(await dns.dig('X.lab.CORP.internal'), 'NOERROR: A 10.9.0.2');
+    const completed = 'NOERROR: CNAME db.corp.internal., A 10.9.0.1';
+    assert.equal(await dns.dig('db.corp.internal.default.svc.cluster.local'), completed);
+    assert.equal(await dns.dig('api.github.com'), 'NOERROR: A 192.0.2.7');
+    assert.equal(await dns.dig('notcorp.internal'), 'NXDOMAIN: ');
+    assert.deepEqual(upstream.asked, ['A api.github.com', 'A notcorp.internal']);
+    assert.deepEqual([corp.asked.length, lab.asked.length], [1, 1]);
+    await Promise.all([corp.close(), lab.close()]);
+  });
+
+  it('asks again without EDNS where a server knows nothing of it, and passes none on', async () => {
+    const full = upstream.answer;
+    upstream.answer = (question, query) =>
+      query.additionals?.some(({ type }) => type === 'OPT') ? { flags: 1 } : full(question, query);
+    assert.equal(await dns.dig('api.github.com'), 'NOERROR: A 192.0.2.7');
+    upstream.answer = (question, query) => ({
+      ...full(question, query),
+      additionals: [{ type: 'OPT', name: '.', udpPayloadSize: 512, flags: 0, options: [] }] as unknown as Answer[],
+    });
+    const port = String(dns.server.port);
+    const ask = async (edns: string): Promise<string> =>
+      (await exec('dig', ['@127.0.0.1', '-p', port, '+tries=1', edns, 'www.test'])).stdout;
+    assert.doesNotMatch(await ask('+noedns'), /EDNS/);
+    assert.match(await ask('+edns'), /EDNS: version: 0, flags:; udp: 1232/);
+    assert.match(await ask('+dnssec'), /EDNS: version: 0, flags: do; udp: 1232/);
+    assert.doesNotMatch(await ask('+noedns'), /malformed|EDNS/);
+  });
+
   it('leaves search paths alone when told so', async () => {
     await dns.close();
     const { zone } = dns;
-    dns = await start([upstream], false);
+    dns = await start([upstream], { completeSearch: false });
     dns.zone = zone;
     assert.equal(await dns.dig('api.github.com.default.svc.cluster.local'), 'NXDOMAIN: ');
     assert.deepEqual(upstream.asked, []);

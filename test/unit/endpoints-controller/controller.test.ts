@@ -4,7 +4,7 @@ import type { Endpoints } from '../../../lib/api/objects.ts';
 import { newEndpointsController, podIndexes } from '../../../services/endpoints-controller/controller.ts';
 import { wakeOnChanges } from '../../../services/endpoints-controller/wake.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
-import { anEndpoints, aPod, aService } from '../../support/builders.ts';
+import { aNamespace, anEndpoints, aPod, aService } from '../../support/builders.ts';
 import { until } from '../../support/until.ts';
 
 describe('endpoints-controller on the real registry', () => {
@@ -13,10 +13,11 @@ describe('endpoints-controller on the real registry', () => {
     api = await ApiInProcess.start();
     const [services, endpoints] = [api.view('services'), api.view('endpoints')];
     const pods = api.view('pods', { indexes: podIndexes });
+    const views = { services, endpoints, pods, namespaces: api.view('namespaces') };
     api.run({
-      controller: newEndpointsController({ services, endpoints, pods, client: api.client }),
+      controller: newEndpointsController({ ...views, client: api.client }),
       keys: () => [...services.list(), ...endpoints.list()].map(keyOf),
-      wake: (queue) => wakeOnChanges(queue, services, endpoints, pods),
+      wake: (queue) => void wakeOnChanges(queue, views),
     });
   });
   afterEach(() => api.stop());
@@ -44,6 +45,33 @@ describe('endpoints-controller on the real registry', () => {
     await until(async () => (await ready()).join() === '10.244.0.3', { what: 'the quarantined pod gone' });
     await api.client.delete('pods', 'default/b', { gracePeriodSeconds: 0 });
     await until(async () => (await ready()).length === 0, { what: 'none' });
+  });
+
+  it('tells who may connect, as labels of pods and namespaces change', async () => {
+    const clients = async (): Promise<string | undefined> => {
+      const { access } = (await endpoints()) ?? {};
+      return access && (access.clients ?? []).join();
+    };
+    const shows = (want: string | undefined): Promise<unknown> =>
+      until(async () => (await clients()) === want, { what: `clients ${want}` });
+    const allowedClients = [
+      { podSelector: { matchLabels: { app: 'shop' } } },
+      { namespaceSelector: { matchLabels: { team: 'ops' } } },
+    ];
+    await api.put('services', { ...service, spec: { ...service.spec, allowedClients } });
+    await shows('');
+    await addPod('a', '10.244.0.2');
+    await api.client.patch('pods', 'default/a', { metadata: { labels: { app: 'shop' } } });
+    await shows('10.244.0.2');
+    await api.put('namespaces', aNamespace({ name: 'tools' }));
+    const tool = aPod({ name: 't', namespace: 'tools', ip: '10.244.0.7' });
+    await api.client.updateStatus('pods', { ...(await api.put('pods', tool)), status: tool.status });
+    await api.client.patch('namespaces', 'tools', { metadata: { labels: { team: 'ops' } } });
+    await shows('10.244.0.2,10.244.0.7');
+    await api.client.delete('pods', 'default/a', { gracePeriodSeconds: 0 });
+    await shows('10.244.0.7');
+    await api.client.patch('services', 'default/web', { spec: { allowedClients: null } });
+    await shows(undefined);
   });
 
   it('puts right what others changed', async () => {

@@ -106,7 +106,11 @@ describe('garbage-collector/reconcile', () => {
       uid: 'u',
     });
     assert.equal(referredOwner('default', ref('n', { kind: 'Node', name: 'n1' }))?.key, 'n1');
-    assert.equal(referredOwner('default', ref('x', { apiVersion: 'apps/v1', kind: 'Deployment' })), undefined);
+    assert.equal(
+      referredOwner('default', ref('d', { apiVersion: 'apps/v1', kind: 'Deployment' }))?.resource,
+      'deployments',
+    );
+    assert.equal(referredOwner('default', ref('x', { apiVersion: 'apps/v1', kind: 'StatefulSet' })), undefined);
   });
 });
 

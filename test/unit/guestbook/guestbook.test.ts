@@ -7,6 +7,7 @@ import { renderPage } from '../../../examples/guestbook/frontend/page.ts';
 import { checkFields } from '../../../lib/api/codec/fields.ts';
 import { applyDefaults } from '../../../lib/api/defaults/index.ts';
 import { copyJson, type MutableJson } from '../../../lib/api/json.ts';
+import { isCustom } from '../../../lib/api/kinds.ts';
 import { validateCreate } from '../../../lib/api/validation/index.ts';
 
 describe('examples/guestbook', () => {
@@ -15,6 +16,7 @@ describe('examples/guestbook', () => {
     const items = parseManifests(sources, 'default');
     assert.equal(items.length, 6);
     for (const { resource, object, place } of items) {
+      assert.ok(!isCustom(resource));
       assert.deepEqual(checkFields(String(object['kind']), object), { unknown: [], causes: [] }, place);
       const draft = copyJson(object) as MutableJson;
       draft['metadata'] = { ...(draft['metadata'] as object), namespace: 'default' };

@@ -8,7 +8,7 @@ import { disksOfNode, startDiskKeeper } from '../../../node-agent/disks/disk-kee
 import { diskStep } from '../../../node-agent/disks/disk-step.ts';
 import { newDisks, newFakeDisks, type Disk, type Disks } from '../../../node-agent/disks/disks.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
-import { aVolume, type VolumeOptions } from '../../support/builders.ts';
+import { aVolume, type VolumeOptions } from '../../support/storage-builders.ts';
 import { until } from '../../support/until.ts';
 
 /** As the controller of volumes makes it: a disk of node n1 below /disks. */

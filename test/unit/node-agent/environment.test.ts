@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Container, Service } from '../../../lib/api/objects.ts';
 import { ConfigMissing, asMap, environment, expanded, fieldOf } from '../../../node-agent/environment.ts';
+import { serviceLinks } from '../../../node-agent/service-links.ts';
 import { engineResources, oomScore, quantityIn } from '../../../node-agent/resource-amount.ts';
 import { aContainer, aPod, aService } from '../../support/builders.ts';
 
@@ -11,13 +12,13 @@ function env(
   services: readonly Service[] = [],
   enableServiceLinks = true,
 ): Record<string, string> {
+  const pod = aPod({ name: 'web-1', labels: { tier: 'front' }, spec: { enableServiceLinks } });
   const list = environment({
-    pod: aPod({ name: 'web-1', labels: { tier: 'front' }, spec: { enableServiceLinks } }),
+    pod,
     container: aContainer(container),
     podIp: '10.244.0.5',
     hostIp: '192.0.2.10',
-    services,
-    apiService: undefined,
+    links: serviceLinks(pod, services, undefined).variables,
     configMaps: new Map([
       [
         'theme',
@@ -186,6 +187,8 @@ describe('node-agent/resource-amount', () => {
   it('rounds up to the divisor', () => {
     assert.equal(quantityIn({ requests: { memory: '100Mi' } }, 'requests.memory', node, '1Gi'), '1');
     assert.equal(quantityIn({}, 'limits.cpu', node), '4');
+    assert.equal(quantityIn({ limits: { 'example.com/gpu': '2' } }, 'limits.example.com/gpu', node), '2');
+    assert.equal(quantityIn({}, 'limits.example.com/gpu', node), '0');
   });
   it('lets those who asked for nothing go first when memory runs out', () => {
     const score = (qosClass: 'Guaranteed' | 'Burstable' | 'BestEffort', memory: string): number =>

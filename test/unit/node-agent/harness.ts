@@ -5,7 +5,8 @@ import type { ObjectReference, Pod, PodSpec } from '../../../lib/api/objects.ts'
 import { silentLog } from '../../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../../lib/bus/memory-bus.ts';
 import { newViews } from '../../../lib/view/views.ts';
-import { newAgent, type Agent, type AgentOptions } from '../../../node-agent/agent.ts';
+import { newAgent, type Agent } from '../../../node-agent/agent.ts';
+import type { AgentOptions } from '../../../node-agent/agent-options.ts';
 import { newFakeNetwork, type FakeNetwork, type FakeNetworkOptions } from '../../../node-agent/network/fake-network.ts';
 import type { Machine } from '../../../node-agent/node/node-status.ts';
 import { newFakeStorage, type PodStorage } from '../../../node-agent/pod-storage.ts';

@@ -7,13 +7,14 @@ import type { Secret } from '../../../lib/api/objects.ts';
 import { silentLog } from '../../../lib/base/log.ts';
 import { recorded, refreshed, removable, type ImageRecord } from '../../../node-agent/images/image-garbage.ts';
 import { ImageKeeper, minAgeMs } from '../../../node-agent/images/image-keeper.ts';
+import { NodeImages, toldOf } from '../../../node-agent/images/node-images.ts';
 import { newImagePuller } from '../../../node-agent/images/image-puller.ts';
 import { credentialsFor } from '../../../node-agent/images/pull-secrets.ts';
-import { listedName, parseReference, pullName } from '../../../node-agent/images/reference.ts';
+import { listedName, parseReference, pullName } from '../../../lib/api/image-reference.ts';
 import { RuntimeError, type HeldImage, type RegistryAuth } from '../../../node-agent/runtime/runtime.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
-describe('node-agent/images/reference', () => {
+describe('api/image-reference', () => {
   const rows = [
     ['busybox', 'docker.io', 'library/busybox', 'busybox:latest', 'busybox:latest'],
     ['team/app:1.2', 'docker.io', 'team/app', 'team/app:1.2', 'team/app:1.2'],
@@ -342,5 +343,65 @@ describe('node-agent/images/image-keeper', () => {
       file: join(folder, 'images.json'),
     });
     assert.deepEqual(await keeper.free(1), { images: 0, bytes: 0 });
+  });
+});
+
+describe('node-agent/images/node-images', () => {
+  const held = (name: string, sizeBytes: number) => ({ names: [`${name}@sha256:ab`, `${name}:1`], sizeBytes });
+
+  it('tells the largest first, tags before digests, and no more than 50', () => {
+    assert.deepEqual(toldOf([held('a', 1), { names: [], sizeBytes: 9 }, held('b', 5)]), [
+      { names: ['b:1', 'b@sha256:ab'], sizeBytes: 5 },
+      { names: ['a:1', 'a@sha256:ab'], sizeBytes: 1 },
+    ]);
+    const many = Array.from({ length: 80 }, (_, i) => held(`i${i}`, i));
+    const sizes = toldOf(many).map(({ sizeBytes }) => sizeBytes);
+    assert.deepEqual(
+      sizes,
+      Array.from({ length: 50 }, (_, i) => 79 - i),
+    );
+  });
+
+  it('tells a change at once, those that follow together and later, and nothing twice', async () => {
+    const clock = new FakeClock();
+    const told: number[] = [];
+    const images = new NodeImages({ clock, onChange: () => void told.push(images.list?.length ?? -1) });
+    assert.equal(images.list, undefined);
+    images.held([held('a', 1)]);
+    assert.deepEqual(told, [1]);
+    images.held([held('a', 1), held('b', 2)]);
+    images.held([held('a', 1), held('b', 2), held('c', 3)]);
+    await clock.advance(29_000);
+    assert.deepEqual(told, [1]);
+    await clock.advance(2_000);
+    assert.deepEqual(told, [1, 3]);
+    images.held([held('c', 3), held('b', 2), held('a', 1)]);
+    await clock.advance(60_000);
+    assert.deepEqual(told, [1, 3]);
+  });
+
+  it('hears of pulls and of tags that moved without another look at the engine', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'troupe-images-'));
+    try {
+      let lists = 0;
+      const heard: unknown[] = [];
+      const keeper = new ImageKeeper({
+        ...{ clock: new FakeClock(), log: silentLog, file: join(folder, 'images.json') },
+        runtime: {
+          images: async () => {
+            lists += 1;
+            return [{ id: 'old', sizeBytes: 7, names: ['app:1'], inUse: false }];
+          },
+          removeImage: async () => undefined,
+        },
+        onHeld: (images) => void heard.push([...images].filter(({ names }) => names.length > 0)),
+      });
+      await keeper.look();
+      await keeper.pulled('docker.io/library/app:1', { id: 'new', sizeBytes: 8 }, undefined);
+      assert.deepEqual(heard, [[{ names: ['app:1'], sizeBytes: 7 }], [{ names: ['app:1'], sizeBytes: 8 }]]);
+      assert.equal(lists, 1);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { containerNames } from '../../../lib/api/container-choice.ts';
 import type { Pod } from '../../../lib/api/objects.ts';
 import { isReady, isTerminal } from '../../../lib/api/pods.ts';
 import { KillPoint, type Strike } from '../../support/kill-point.ts';
@@ -6,7 +7,7 @@ import { newRememberingStorage } from '../../support/remembering-storage.ts';
 import { isIdleWarm, podContainerOf } from '../../../node-agent/labels.ts';
 import { AgentHarness } from './harness.ts';
 
-type PodWish = Parameters<AgentHarness['createPod']>[1];
+type PodWish = Parameters<AgentHarness['createPod']>[1] & { readonly lookers?: readonly object[] };
 
 export interface Life {
   /** What was called while the pod started, and in all, where nothing struck. */
@@ -20,7 +21,7 @@ const engineAwayMs = 3_000;
  * One pod from its creation to its last trace, struck at each of `strikes` in turn (each counts from the return of the
  * agent). Fails where anything ran twice, was restarted, was lost, was left behind, or was told wrongly.
  */
-export async function live(spec: PodWish, strikes: readonly Strike[], warm = 0): Promise<Life> {
+export async function live({ lookers, ...spec }: PodWish, strikes: readonly Strike[], warm = 0): Promise<Life> {
   const left = [...strikes];
   const world = new World();
   const next = (h: AgentHarness): void => {
@@ -60,9 +61,17 @@ export async function live(spec: PodWish, strikes: readonly Strike[], warm = 0):
     };
     await survive('the sandboxes in advance are there', async () => h.agent.warmCount === warm);
     const created = await h.createPod('p', spec);
+    if (lookers !== undefined)
+      await h.client.patch(
+        'pods',
+        'default/p',
+        { spec: { ephemeralContainers: lookers.map((each) => ({ image: 'example/look:1', ...each })) } },
+        { subresource: 'ephemeralcontainers' },
+      );
     await survive('is up', async () => {
       const pod = await h.pod('p');
-      return isReady(pod) || isTerminal(pod);
+      const looking = pod.status.ephemeralContainerStatuses?.filter(({ state }) => state?.waiting === undefined) ?? [];
+      return isTerminal(pod) || (isReady(pod) && looking.length === (lookers?.length ?? 0));
     });
     const starting = [...h.killPoint.calls];
     await h.clock.advance(20_000);
@@ -144,7 +153,7 @@ class World {
   /** Exactly one of each, as the pod says. */
   check(h: AgentHarness, pod: Pod, found: Awaited<ReturnType<AgentHarness['runtime']['list']>>): void {
     const { spec } = pod;
-    const names = [...(spec.initContainers ?? []), ...spec.containers].map(({ name }) => name);
+    const names = [...containerNames(pod)];
     const seen = found.flatMap(({ labels }) => labels['troupe.container'] ?? []).sort();
     assert.deepEqual(seen, names.sort(), 'each container once');
     const sandboxes = found.filter((is) => podContainerOf(is)?.kind === 'sandbox');

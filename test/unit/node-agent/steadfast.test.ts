@@ -18,6 +18,10 @@ describe('node-agent: killed at every step of a pod', function () {
       containers: [{ name: 'main', readinessProbe: { tcpSocket: { port: 80 } } }, { name: 'second' }],
       volumes: [{ name: 'v', emptyDir: {} }],
     },
+    'a pod that somebody looks into': {
+      containers: [{ name: 'main' }],
+      lookers: [{ name: 'look', targetContainerName: 'main' }, { name: 'once-look' }],
+    },
     'a pod on the host network': { hostNetwork: true },
     'a pod in a sandbox made in advance': { warm: 2 },
     'a pod that ends by itself': { restartPolicy: 'Never' as const, containers: [{ name: 'once' }] },

@@ -5,6 +5,8 @@ import { rfc3339Micro } from '../../../lib/base/clock.ts';
 import type { Node, Pod } from '../../../lib/api/objects.ts';
 import { isDeleting, isReady } from '../../../lib/api/pods.ts';
 import { poolOf } from '../../../services/node-controller/config.ts';
+import { allDown, isWrong, readDown } from '../../../lib/bus/traffic-facts.ts';
+import { tellLost } from '../../../services/node-controller/tell-lost.ts';
 import { NodeController, podIndexes } from '../../../services/node-controller/controller.ts';
 import { Ear } from '../../../services/node-controller/liveness.ts';
 import { keysOf, listenToNodes, wakeNodes } from '../../../services/node-controller/wiring.ts';
@@ -40,6 +42,7 @@ describe('node-controller on the real registry', () => {
       cidrs,
       limits,
       missingForMs: 500,
+      tellLost: tellLost(bus, cluster, clock),
     });
     listenToNodes(sources);
     api.run({ controller, keys: () => keysOf(sources), wake: (queue) => wakeNodes(queue, controller, sources) });
@@ -103,12 +106,25 @@ describe('node-controller on the real registry', () => {
     await addPod('moves', 'a', tolerating(1));
     await addPod('elsewhere', 'b');
     await until(async () => (await node('a')).spec.podCIDR !== undefined, { what: 'registration' });
+    const told: string[] = [];
+    const ear = bus.subscribe(
+      allDown(cluster),
+      (message) => {
+        const fact = readDown(message);
+        if (!isWrong(fact)) told.push(...fact.pods.map(({ uid, ip }) => `${fact.node}/${uid} ${ip}`));
+      },
+      () => undefined,
+    );
+    const uidOf = async (name: string): Promise<string> => (await pod(name))?.metadata.uid ?? '';
+    const lost = [`a/${await uidOf('stays')} 10.244.0.9`, `a/${await uidOf('moves')} 10.244.0.9`].sort();
     fallSilent('a');
     await until(() => isMarked('a'), { what: 'the mark' });
     await until(
       async () => [await pod('stays'), await pod('moves')].every((each) => each !== undefined && !isReady(each)),
       { what: 'withdrawal' },
     );
+    assert.deepEqual([...new Set(told)].sort(), lost, 'everybody is told at once who answers no more');
+    ear.close();
     await until(async () => isDeleting((await pod('moves')) as Pod), { what: 'eviction' });
     assert.equal(isDeleting((await pod('stays')) as Pod), false);
     assert.equal(isReady((await pod('elsewhere')) as Pod), true);

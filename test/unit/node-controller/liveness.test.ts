@@ -79,6 +79,16 @@ describe('node-controller/liveness', () => {
     assert.equal(ear.lost, 0);
   });
 
+  it('takes a sign of life for the end of a loss at once, and tells of it with the next judgement', () => {
+    const ear = newEar();
+    judged(ear, 0, 6_000);
+    assert.deepEqual([ear.judgement('n1'), ear.lost], ['lost', 1]);
+    ear.beat('n1', 6_010);
+    assert.deepEqual([ear.judgement('n1'), ear.lost], ['heard', 0]);
+    assert.deepEqual(ear.judge(['n1'], 6_250), ['n1']);
+    assert.deepEqual(ear.judge(['n1'], 6_500), []);
+  });
+
   it('says nothing of a node before it was heard or has been silent for long enough', () => {
     assert.deepEqual(judged(newEar(), 0, 10_000), ['5000 n1 lost']);
   });

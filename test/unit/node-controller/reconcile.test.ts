@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Node, Pod, Taint } from '../../../lib/api/objects.ts';
+import { conditionOf } from '../../../lib/api/pods.ts';
 import { reconcile, withdrawn, type Fleet, type Plan } from '../../../services/node-controller/reconcile.ts';
 import { aNode, aPod, epoch, epochMs, type PodOptions } from '../../support/builders.ts';
 
@@ -25,6 +26,7 @@ const rows: {
   node?: Node;
   pods?: Pod[];
   lost: boolean;
+  silentForMs?: number;
   fleet?: Fleet;
   afterMs?: number;
   want: Partial<{
@@ -43,6 +45,20 @@ const rows: {
     pods: [aPod(patient(5))],
     lost: true,
     want: { ready: 'Unknown', taints: [unreachable.key], withdraw: ['web-1'], inMs: 5_000 },
+  },
+  {
+    it: 'counts the toleration from the last sign of life, in whole seconds',
+    pods: [aPod({ ...patient(5), ready: false })],
+    lost: true,
+    silentForMs: 2_200,
+    want: { ready: 'Unknown', taints: [unreachable.key], inMs: 3_000 },
+  },
+  {
+    it: 'evicts at once where that was longer ago',
+    pods: [aPod({ ...patient(1), ready: false })],
+    lost: true,
+    silentForMs: 2_200,
+    want: { ready: 'Unknown', taints: [unreachable.key], evict: ['web-1'] },
   },
   {
     it: 'withdraws only who is ready',
@@ -154,7 +170,10 @@ describe('node-controller/reconcile', () => {
     it(row.it, () => {
       const nowMs = epochMs + (row.afterMs ?? 0);
       const plan: Plan = reconcile(
-        { node: row.node ?? aNode(), pods: row.pods ?? [], lost: row.lost },
+        {
+          ...{ node: row.node ?? aNode(), pods: row.pods ?? [], lost: row.lost },
+          ...(row.silentForMs === undefined ? {} : { silentForMs: row.silentForMs }),
+        },
         row.fleet ?? one,
         limits,
         nowMs,
@@ -180,6 +199,13 @@ describe('node-controller/reconcile', () => {
       assert.deepEqual(got, { ...rest, ...row.want });
     });
   }
+
+  it('says of a pod on a lost node that it is not ready, and why: NodeLost', () => {
+    const { status } = withdrawn(aPod(patient(5)), epochMs);
+    const { reason, message, status: value } = conditionOf(status, 'Ready') ?? {};
+    assert.deepEqual([value, reason], ['False', 'NodeLost']);
+    assert.match(message ?? '', /^Node \S+ is lost$/);
+  });
 
   it('has nothing left to do after its own changes', () => {
     const nowMs = epochMs + 5_000;

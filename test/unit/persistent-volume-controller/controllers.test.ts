@@ -17,7 +17,8 @@ import { isMade } from '../../../services/persistent-volume-controller/reconcile
 import { newVolumeController } from '../../../services/persistent-volume-controller/volume-controller.ts';
 import { wakeClaims, wakeVolumes } from '../../../services/persistent-volume-controller/wake.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
-import { aClaim, aNode, aPod, aVolume, refOf } from '../../support/builders.ts';
+import { aNode, aPod } from '../../support/builders.ts';
+import { aClaim, aVolume, refOf } from '../../support/storage-builders.ts';
 import { until } from '../../support/until.ts';
 
 /** Both loops, with views of their own, as one process of the service. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Node, PersistentVolume, PersistentVolumeClaim, StorageClass } from '../../../lib/api/objects.ts';
 import { reconcileClaim, type ClaimStep } from '../../../services/persistent-volume-controller/reconcile-claim.ts';
-import { aClaim, aClass, aNode, aVolume, refOf, type ClaimOptions } from '../../support/builders.ts';
+import { aNode } from '../../support/builders.ts';
+import { aClaim, aClass, aVolume, refOf, type ClaimOptions } from '../../support/storage-builders.ts';
 
 const node = aNode({
   name: 'n1',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { PersistentVolumeClaim } from '../../../lib/api/objects.ts';
 import { reconcileVolume } from '../../../services/persistent-volume-controller/reconcile-volume.ts';
-import { aClaim, aVolume, refOf, type VolumeOptions } from '../../support/builders.ts';
+import { aClaim, aVolume, refOf, type VolumeOptions } from '../../support/storage-builders.ts';
 
 describe('persistent-volume-controller/reconcile-volume', () => {
   const claim = aClaim({ volumeName: 'disk' });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NftProcess } from '../../../services/proxy/nft-process.ts';
+import { NftProcess } from '../../../services/proxy/nftables/nft-process.ts';
 
 /** A program called nft, first in the path, that writes down what it is given. */
 describe('proxy/nft-process', () => {

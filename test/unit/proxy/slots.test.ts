@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { keepBase, masqueradeBase, SlotSpace } from '../../../services/proxy/slots.ts';
-import type { Target } from '../../../services/proxy/table.ts';
+import { keepBase, masqueradeBase } from '../../../services/proxy/kernel/marks.ts';
+import { SlotSpace } from '../../../services/proxy/nftables/slots.ts';
+import type { Target } from '../../../services/proxy/table/table.ts';
 
 const target = (id: string, backends: readonly string[], masquerade = false): Target => ({
   ...{ id, backends, masquerade },

@@ -2,15 +2,19 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Endpoints, Service } from '../../../lib/api/objects.ts';
 import { keyOf } from '../../../lib/api/keys.ts';
-import { diff, isEmpty, lostBackends, type TableChanges } from '../../../services/proxy/diff.ts';
+import { diff, isEmpty, lostBackends, type TableChanges } from '../../../services/proxy/table/diff.ts';
 import {
   compile,
   frontendKey,
+  guardKey,
   partOf,
   recompile,
   type CompiledTable,
   type ProxyTable,
-} from '../../../services/proxy/table.ts';
+  type Target,
+} from '../../../services/proxy/table/table.ts';
+import { admitting, fewestBlocks, intersect, sourcesOf, union } from '../../../services/proxy/table/sources.ts';
+import { formatCidr, parseCidr } from '../../../lib/api/net.ts';
 import { aService, anEndpoints, type ServiceOptions } from '../../support/builders.ts';
 
 const tableOf = (services: readonly Service[], endpoints: readonly Endpoints[] = []): CompiledTable => {
@@ -20,12 +24,14 @@ const tableOf = (services: readonly Service[], endpoints: readonly Endpoints[] =
 /** The table in lines: `frontend -> target [backends]`, with what is special about the target. */
 const lines = (table: ProxyTable): string[] =>
   [...table.frontends].map(([key, { target }]) => {
-    const { backends, affinitySeconds, masquerade } = table.targets.get(target) ?? {
+    const { backends, affinitySeconds, masquerade, sources }: Omit<Target, 'id' | 'protocol'> = table.targets.get(
+      target,
+    ) ?? {
       backends: ['?'],
       affinitySeconds: 0,
       masquerade: false,
     };
-    const extra = `${affinitySeconds > 0 ? ` affinity ${affinitySeconds}` : ''}${masquerade ? ' masqueraded' : ''}`;
+    const extra = `${affinitySeconds > 0 ? ` affinity ${affinitySeconds}` : ''}${masquerade ? ' masqueraded' : ''}${sources === undefined ? '' : ` for ${sources.join(' ') || 'nobody'}`}`;
     return `${key} -> ${target} [${backends.join(' ')}]${extra}`;
   });
 
@@ -99,6 +105,7 @@ describe('proxy/table', () => {
         '10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
         '*/TCP/30080 -> default/web/tcp/80/external [10.244.0.9:8080 10.244.1.2:8080] masqueraded',
         '198.51.100.7/TCP/80 -> default/web/tcp/80/external [10.244.0.9:8080 10.244.1.2:8080] masqueraded',
+        '198.51.100.7/TCP/80/inside -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
       ],
     },
     {
@@ -115,14 +122,48 @@ describe('proxy/table', () => {
       want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080]'],
     },
     {
+      it: 'lets through a load balancer whom its ranges name, and those inside as ever',
+      service: {
+        spec: {
+          type: 'LoadBalancer',
+          externalIPs: ['198.51.100.7'],
+          loadBalancerSourceRanges: [' 203.0.113.0/24', '203.0.113.9/32', '192.0.2.0/25'],
+        },
+        status: { loadBalancer: { ingress: [{ ip: '198.51.100.9' }] } },
+      },
+      want: [
+        '10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
+        '198.51.100.7/TCP/80 -> default/web/tcp/80/external [10.244.0.9:8080 10.244.1.2:8080] masqueraded',
+        '198.51.100.7/TCP/80/inside -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
+        '198.51.100.9/TCP/80 -> default/web/tcp/80/balanced [10.244.0.9:8080 10.244.1.2:8080] masqueraded for 192.0.2.0/25 203.0.113.0/24',
+        '198.51.100.9/TCP/80/inside -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]',
+      ],
+    },
+    {
+      it: 'lets nobody in who declares clients before they are known',
+      service: { spec: { allowedClients: [{ podSelector: {} }] } },
+      want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080] for nobody'],
+    },
+    {
       it: 'ignores a node port that the type does not have',
       service: { ports: [{ port: 80, nodePort: 30080 }] },
       want: ['10.96.0.20/TCP/80 -> default/web/tcp/80 [10.244.0.9:8080 10.244.1.2:8080]'],
     },
   ];
   for (const c of cases) {
-    it(c.it, () => assert.deepEqual(lines(tableOf([aService(c.service)], [c.endpoints ?? two])), c.want));
+    it(c.it, () =>
+      assert.deepEqual(lines(tableOf([aService(c.service)], [c.endpoints ?? two])).sort(), c.want.toSorted()),
+    );
   }
+
+  it('takes the addresses that a load balancer leaves to nodes, not those that it serves itself', () => {
+    const service = aService({ spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Cluster' } });
+    const ingress = [{ ip: '192.0.2.1' }, { ip: '192.0.2.2', ipMode: 'VIP' as const }];
+    const status = { loadBalancer: { ingress: [...ingress, { ip: '192.0.2.3', ipMode: 'Proxy' as const }] } };
+    const table = tableOf([{ ...service, status }]);
+    const outside = [...table.frontends.values()].filter(({ inside }) => inside !== true);
+    assert.deepEqual(outside.map(({ address }) => address).sort(), ['10.96.0.20', '192.0.2.1', '192.0.2.2']);
+  });
 
   it('knows the backends of its own node', () => {
     assert.deepEqual([...tableOf([aService()], [two]).local], ['10.244.0.9']);
@@ -142,6 +183,82 @@ describe('proxy/table', () => {
   });
 });
 
+describe('proxy/guards', () => {
+  const clients = (...names: readonly string[]) => ({ access: { clients: names } });
+  const web = anEndpoints({
+    name: 'web',
+    subsets: [
+      {
+        addresses: [
+          { ip: '10.244.0.9', nodeName: 'n1' },
+          { ip: '10.244.1.2', nodeName: 'n2' },
+        ],
+        notReadyAddresses: [{ ip: '10.244.0.3', nodeName: 'n1' }],
+        ports: [{ port: 8080, protocol: 'TCP' }],
+      },
+    ],
+  });
+  const shown = (table: ProxyTable): string[] =>
+    [...table.guards].map(([key, { sources }]) => `${key} for ${sources.join(' ') || 'nobody'}`);
+
+  it('guards the ports of pods of this node, ready or not', () => {
+    assert.deepEqual(shown(tableOf([aService()], [{ ...web, ...clients('10.244.3.3', '10.244.1.1') }])), [
+      '10.244.0.9:8080/TCP for 10.244.1.1 10.244.3.3',
+      '10.244.0.3:8080/TCP for 10.244.1.1 10.244.3.3',
+    ]);
+  });
+
+  it('guards those that leave, and pods of a headless service', () => {
+    const leaving = [
+      { addresses: [{ ip: '10.244.0.4', nodeName: 'n1' }], ports: [{ port: 1, protocol: 'UDP' as const }] },
+    ];
+    const { subsets: _, ...none } = web;
+    const table = tableOf([aService({ clusterIP: 'None' })], [{ ...none, access: { leaving } }]);
+    assert.deepEqual(shown(table), ['10.244.0.4:1/UDP for nobody']);
+  });
+
+  it('lets in the clients of every service that a port is behind, and everybody when one of them is open', () => {
+    const other = { ...web, metadata: { ...web.metadata, name: 'other' } };
+    const services = [aService(), aService({ name: 'other', clusterIP: '10.96.0.9' })];
+    const both = tableOf(services, [
+      { ...web, ...clients('10.244.1.1') },
+      { ...other, ...clients('10.244.1.2') },
+    ]);
+    assert.equal(shown(both)[0], '10.244.0.9:8080/TCP for 10.244.1.1 10.244.1.2');
+    assert.deepEqual(shown(tableOf(services, [{ ...web, ...clients('10.244.1.1') }, other])), []);
+  });
+});
+
+describe('proxy/sources', () => {
+  const block = fc
+    .tuple(fc.integer({ min: 0, max: 255 }), fc.constantFrom(24, 28, 30, 31, 32))
+    .map(([n, bits]) => formatCidr(parseCidr(`10.0.0.${n}/${bits}`) ?? { base: 0, bits: 32 }));
+  const blocks = fc.array(block, { maxLength: 6 });
+  const ips = Array.from({ length: 256 }, (_, n) => `10.0.0.${n}`);
+  const who = (texts: readonly string[]): string[] => ips.filter(admitting(texts));
+
+  it('says the same in its plain form, and joins and meets as sets do', () => {
+    fc.assert(
+      fc.property(blocks, blocks, (a, b) => {
+        const [x, y] = [sourcesOf(a), sourcesOf(b)];
+        assert.deepEqual(who(x), who(a));
+        assert.deepEqual(sourcesOf(x.toReversed()), x);
+        assert.deepEqual(
+          who(intersect(x, y)),
+          who(a).filter((ip) => who(b).includes(ip)),
+        );
+        assert.deepEqual(who(union([x, y])), who([...a, ...b]));
+        assert.deepEqual(who(fewestBlocks(x)), who(x));
+        assert.deepEqual(fewestBlocks(fewestBlocks(x)), fewestBlocks(x));
+      }),
+    );
+  });
+
+  it('lets nobody in by what is no address', () => {
+    assert.deepEqual(sourcesOf(['10.0.0.300', '', 'everybody']), []);
+  });
+});
+
 describe('proxy/diff', () => {
   const shape = fc.record({
     name: fc.constantFrom('a', 'b', 'c'),
@@ -149,6 +266,7 @@ describe('proxy/diff', () => {
     port: fc.constantFrom(80, 81),
     nodePort: fc.constantFrom(undefined, 30080, 30081),
     affinity: fc.boolean(),
+    clients: fc.option(fc.subarray(['10.244.0.7', '10.244.0.8', '10.244.0.9']), { nil: undefined }),
     hosts: fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { maxLength: 6 }),
   });
   const state = fc.uniqueArray(shape, { selector: ({ name }) => name, maxLength: 3 });
@@ -165,8 +283,9 @@ describe('proxy/diff', () => {
         },
       }),
     ),
-    shapes.map(({ name, hosts }) =>
-      anEndpoints({
+    shapes.map(({ name, hosts, clients }) => ({
+      ...(clients !== undefined && { access: { clients } }),
+      ...anEndpoints({
         name,
         subsets: [
           {
@@ -175,7 +294,7 @@ describe('proxy/diff', () => {
           },
         ],
       }),
-    ),
+    })),
   ];
   const compiled = (shapes: State): CompiledTable => tableOf(...objects(shapes));
 
@@ -212,6 +331,28 @@ describe('proxy/diff', () => {
         }
       }),
     );
+  });
+
+  it('guards a pod as soon as the last service is gone that left it open to all', () => {
+    const services = new Map([
+      ['default/open', aService({ name: 'open' })],
+      ['default/closed', aService({ name: 'closed', clusterIP: '10.96.0.9', spec: { allowedClients: [{}] } })],
+    ]);
+    const behind = (name: string): Endpoints =>
+      anEndpoints({
+        name,
+        subsets: [{ addresses: [{ ip: '10.244.0.5', nodeName: 'n1' }], ports: [{ port: 80, protocol: 'TCP' }] }],
+      });
+    const endpoints = new Map(['open', 'closed'].map((name) => [`default/${name}`, behind(name)]));
+    const before = tableOf([...services.values()], [...endpoints.values()]);
+    assert.equal(before.guards.size, 0);
+    services.delete('default/open');
+    const snapshot = {
+      service: (key: string) => services.get(key),
+      endpoints: (key: string) => (services.has(key) ? endpoints.get(key) : undefined),
+    };
+    const after = recompile(before, ['default/open'], snapshot, 'n1');
+    assert.deepEqual([...(after?.guards.keys() ?? [])], ['10.244.0.5:80/TCP']);
   });
 
   it('keeps what did not change as the same objects', () => {
@@ -262,10 +403,15 @@ function applied(before: ProxyTable, changes: TableChanges): ProxyTable {
   for (const each of changes.removedTargets) assert(targets.delete(each.id));
   for (const ip of changes.removedLocal) local.delete(ip);
   for (const ip of changes.addedLocal) local.add(ip);
-  return { targets, frontends, local, conflicts: [] };
+  const guards = new Map(before.guards);
+  for (const each of changes.removedGuards) assert(guards.delete(guardKey(each)));
+  for (const each of changes.addedGuards) guards.set(guardKey(each), each);
+  for (const { after } of changes.changedGuards) guards.set(guardKey(after), after);
+  return { targets, frontends, local, guards, conflicts: [] };
 }
 
-const plain = ({ targets, frontends, local }: ProxyTable): unknown => ({
+const plain = ({ targets, frontends, local, guards }: ProxyTable): unknown => ({
+  guards: [...guards].sort(([a], [b]) => (a < b ? -1 : 1)),
   targets: [...targets].sort(([a], [b]) => (a < b ? -1 : 1)),
   frontends: [...frontends].sort(([a], [b]) => (a < b ? -1 : 1)),
   local: [...local].sort(),

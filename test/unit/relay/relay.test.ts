@@ -12,6 +12,7 @@ import { startRelay, type Relay } from '../../../services/apiserver/relay/relay.
 import { MemoryStore } from '../../../services/apiserver/store/memory.ts';
 import type { StoreOp } from '../../../services/apiserver/store/store.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { until } from '../../support/until.ts';
 
 const cluster = 'test';
 
@@ -244,7 +245,35 @@ describe('relay', () => {
     await world.clock.advance(1_100);
     assert.deepEqual(heard.at(-1)?.positions, { pods: 1, services: 2 });
     assert.equal(heard.at(-1)?.revision, 2);
-    assert.ok(heard.length >= 1 && heard.length <= 2);
+    assert.ok(heard.length >= 1 && heard.length <= 3, 'when it begins, when it has caught up, and every second');
+  });
+
+  it('says that it is behind until it has published what it missed, and lets others have their turn meanwhile', async () => {
+    for (let i = 0; i < 20_000; i++) await world.store.commit([pod(`p${i}`)]);
+    const bus = new MemoryBus(world.broker);
+    const heard: RelayStatus[] = [];
+    let capturedWhenHeard = 0;
+    bus.subscribe(
+      relaySubject(cluster),
+      (m) => {
+        const status = JSON.parse(Buffer.from(m.data).toString()) as RelayStatus;
+        heard.push(status);
+        capturedWhenHeard = world.captured.length;
+      },
+      () => undefined,
+    );
+    let turns = 0;
+    const next = (): void => {
+      turns++;
+      turn = setImmediate(next);
+    };
+    let turn = setImmediate(next);
+    world.start();
+    await until(() => heard.length >= 2, { what: 'two words' });
+    clearImmediate(turn);
+    assert.deepEqual(heard.map(({ catchingUp }) => catchingUp).slice(0, 2), [true, undefined]);
+    assert.deepEqual([heard[1]?.revision, capturedWhenHeard], [20_000, 20_000]);
+    assert.ok(turns > 5, `${turns} turns for others`);
   });
 
   it('lets one of several publish, and another take over within 4 s when it dies', async () => {

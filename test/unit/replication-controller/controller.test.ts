@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { keyOf } from '../../../lib/api/keys.ts';
-import type { Pod, ReplicationController } from '../../../lib/api/objects.ts';
+import type { Pod, ReplicaSet, ReplicationController } from '../../../lib/api/objects.ts';
 import { controllerOf, isActive } from '../../../lib/api/pods.ts';
 import { podIndexes, ReplicationManager } from '../../../services/replication-controller/controller.ts';
 import { wakeOnChanges } from '../../../services/replication-controller/wake.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
 import { anRc, aPod } from '../../support/builders.ts';
+import { aReplicaSet } from '../../support/workload-builders.ts';
 import { until } from '../../support/until.ts';
 
 describe('replication-controller on the real registry', () => {
@@ -19,12 +20,13 @@ describe('replication-controller on the real registry', () => {
       controller: new ReplicationManager({
         ...api,
         client: api.client,
-        rcs,
+        resource: 'replicationcontrollers',
+        owners: rcs,
         pods,
         limits: { burst: 500, statusIntervalMs: 20 },
       }),
       keys: () => rcs.list().map(keyOf),
-      wake: (queue) => wakeOnChanges(queue, rcs, pods),
+      wake: (queue) => wakeOnChanges(queue, 'ReplicationController', rcs, pods),
     });
   };
   beforeEach(async () => {
@@ -165,6 +167,54 @@ describe('replication-controller on the real registry', () => {
     api.client.createMany = refuse;
     await has(1);
     await until(async () => (await rc()).status.conditions === undefined, { what: 'the condition gone' });
+  });
+
+  it('keeps the count of ReplicaSets, whose selector may have expressions', async () => {
+    const sets = api.view('replicasets');
+    const ofPods = api.view('pods', { indexes: podIndexes });
+    api.run({
+      controller: new ReplicationManager({
+        ...api,
+        client: api.client,
+        resource: 'replicasets',
+        owners: sets,
+        pods: ofPods,
+        limits: { burst: 500, statusIntervalMs: 20 },
+      }),
+      keys: () => sets.list().map(keyOf),
+      wake: (queue) => wakeOnChanges(queue, 'ReplicaSet', sets, ofPods),
+    });
+    const { spec } = aPod();
+    await api.client.create('pods', {
+      metadata: { name: 'lonely', namespace: 'default', labels: { tier: 'front' } },
+      spec,
+    });
+    const matchExpressions = [
+      { key: 'tier', operator: 'In' as const, values: ['front', 'middle'] },
+      { key: 'canary', operator: 'DoesNotExist' as const },
+    ];
+    await api.put(
+      'replicasets',
+      aReplicaSet({ replicas: 3, selector: { matchExpressions }, labels: { tier: 'front' } }),
+    );
+    const set = async (): Promise<ReplicaSet> => (await api.client.get('replicasets', 'default/web')) as ReplicaSet;
+    await until(async () => (await set()).status.replicas === 3, { what: 'three replicas' });
+    assert.equal((await active()).length, 3);
+    assert.ok((await active()).some(({ metadata }) => metadata.name === 'lonely'));
+    for (const pod of await pods()) {
+      const { kind, apiVersion, uid } = controllerOf(pod) ?? {};
+      assert.deepEqual([kind, apiVersion, uid], ['ReplicaSet', 'apps/v1', (await set()).metadata.uid]);
+    }
+    // Another label takes a pod out of the set: it lives on, and is replaced.
+    await api.client.patch('pods', 'default/lonely', { metadata: { labels: { canary: 'yes' } } });
+    await until(async () => (await pods()).length === 4, { what: 'a replacement' });
+    const lonely = (): Promise<Pod | undefined> => api.client.get('pods', 'default/lonely');
+    await until(async () => controllerOf((await lonely()) as Pod) === undefined, { what: 'the release' });
+    // Taken back, it makes one too many, of which the cheapest to lose goes.
+    await api.client.patch('pods', 'default/lonely', { metadata: { labels: { canary: null } } });
+    await until(async () => (await active()).length === 3, { what: 'three again' });
+    await api.client.patch('replicasets', 'default/web', { spec: { replicas: 1 } }, { subresource: 'scale' });
+    await until(async () => (await active()).length === 1 && (await set()).status.replicas === 1, { what: 'one' });
   });
 
   it('warns of overlapping selectors', async () => {

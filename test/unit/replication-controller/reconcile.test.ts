@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { leavingAnnotation } from '../../../lib/api/leaving.ts';
 import type { Pod, ReplicationController } from '../../../lib/api/objects.ts';
 import { controllerOf, isActive } from '../../../lib/api/pods.ts';
 import { matchesMap } from '../../../lib/api/labels.ts';
+import { rollingUpdateAnnotation, takesOverAnnotation } from '../../../lib/api/rolling-updates.ts';
 import { cheapestToLoseFirst, overlapping, reconcile } from '../../../services/replication-controller/reconcile.ts';
 import { adopted, released } from '../../../services/replication-controller/template.ts';
 import { anRc, aPod, type PodOptions } from '../../support/builders.ts';
@@ -65,6 +67,19 @@ const rows: Row[] = [
 ];
 
 describe('replication-controller/reconcile', () => {
+  it('makes another for a pod that leaves, and neither counts nor removes it until its time is over', () => {
+    const nowMs = Date.parse('2026-01-01T00:05:00Z');
+    const leaving = aPod({
+      ...{ name: 'leaving', ownerUid: 'rc', labels: { app: 'web' }, nodeName: 'n1' },
+      annotations: { [leavingAnnotation]: '2026-01-01T00:06:00Z' },
+    });
+    const rc = anRc({ uid: 'rc', replicas: 1 });
+    const other = aPod({ name: 'other', ownerUid: 'rc', labels: { app: 'web' }, nodeName: 'n2' });
+    assert.equal(reconcile(rc, [leaving], 5, nowMs).create, 1);
+    assert.deepEqual(reconcile(rc, [leaving, other], 5, nowMs), { adopt: [], release: [], create: 0, remove: [] });
+    assert.equal(reconcile(rc, [leaving, other], 5, nowMs + 120_000).remove.length, 1);
+  });
+
   const names = (pods: readonly Pod[]): string[] => pods.map(({ metadata }) => metadata.name);
   for (const row of rows) {
     it(row.it, () => {
@@ -156,6 +171,26 @@ describe('replication-controller/reconcile', () => {
       ['web'],
     );
     assert.deepEqual(overlapping(stable, [canary]), []);
+  });
+
+  it('does not name the two of an update that is about to tell them apart, nor one that is to take over', () => {
+    const old = anRc({ name: 'web', uid: 'old', selector: { app: 'web' } });
+    const next = (annotation: string, value: object) =>
+      anRc({
+        name: 'web-2',
+        selector: { app: 'web', version: '2' },
+        template: { labels: { app: 'web', version: '2' } },
+        annotations: { [annotation]: JSON.stringify(value) },
+      });
+    const names = (rc: ReplicationController): readonly string[] => [
+      ...overlapping(rc, [old]).map(({ metadata }) => metadata.name),
+      ...overlapping(old, [rc]).map(({ metadata }) => metadata.name),
+    ];
+    const label = { key: 'version', value: '1' };
+    assert.deepEqual(names(next(rollingUpdateAnnotation, { from: 'web', replicas: 1, label })), []);
+    assert.deepEqual(names(next(rollingUpdateAnnotation, { from: 'web', replicas: 1 })), ['web', 'web-2']);
+    assert.deepEqual(names(next(rollingUpdateAnnotation, { from: 'api', replicas: 1, label })), ['web', 'web-2']);
+    assert.deepEqual(names(next(takesOverAnnotation, { name: 'web', uid: 'old' })), []);
   });
 
   // ---- Properties ------------------------------------------------------------------------------

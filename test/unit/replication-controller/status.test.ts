@@ -117,7 +117,10 @@ describe('replication-controller/wake', () => {
   ];
   for (const row of rows) {
     it(row.it, () => {
-      assert.deepEqual(wakesOf(row.before, row.after, matching), { now: row.now ?? [], soon: row.soon ?? [] });
+      assert.deepEqual(wakesOf(row.before, row.after, { kind: 'ReplicationController', matching }), {
+        now: row.now ?? [],
+        soon: row.soon ?? [],
+      });
     });
   }
 });

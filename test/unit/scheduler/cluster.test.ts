@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Pod } from '../../../lib/api/objects.ts';
-import { Cluster } from '../../../services/scheduler/cluster.ts';
+import { Cluster } from '../../../lib/placing/cluster.ts';
 import { aNode, aPod, aService } from '../../support/builders.ts';
 
 /** Everything the cluster counts, in a form to compare. */

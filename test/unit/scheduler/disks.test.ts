@@ -3,9 +3,10 @@ import type { Node, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass }
 import { keyOf } from '../../../lib/api/keys.ts';
 import type { ApiObject } from '../../../lib/api/objects.ts';
 import { outlook } from '../../../services/scheduler/awaiting.ts';
-import { Cluster } from '../../../services/scheduler/cluster.ts';
+import { Cluster } from '../../../lib/placing/cluster.ts';
 import { schedule } from '../../../services/scheduler/schedule.ts';
-import { aClaim, aClass, aNode, aPod, aVolume, refOf, type ClaimOptions } from '../../support/builders.ts';
+import { aNode, aPod } from '../../support/builders.ts';
+import { aClaim, aClass, aVolume, refOf, type ClaimOptions } from '../../support/storage-builders.ts';
 
 const nodeNamed = (name: string, hasDisks = true, ready = true): Node =>
   aNode({

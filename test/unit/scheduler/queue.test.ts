@@ -10,6 +10,21 @@ describe('scheduler/queue', () => {
     assert.deepEqual([queue.take(2), queue.take(2), queue.take(2)], [['a', 'b'], ['c'], []]);
   });
 
+  it('gives those of higher priority first, also after they were refused', () => {
+    const queue = newQueue();
+    queue.add('plain');
+    queue.add('urgent', 1000);
+    queue.add('idle', -5);
+    queue.add('urgent too', 1000);
+    assert.deepEqual(queue.take(3), ['urgent', 'urgent too', 'plain']);
+    queue.refuse('urgent too', 0);
+    queue.retry('plain', 0);
+    queue.help();
+    queue.wake(0);
+    queue.add('idle', 2000); // it was made another
+    assert.deepEqual(queue.take(9), ['idle', 'urgent too', 'plain']);
+  });
+
   it('does not give a pod twice while it is being placed', () => {
     const queue = newQueue();
     queue.add('a');

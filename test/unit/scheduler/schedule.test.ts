@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Node, Pod, Toleration } from '../../../lib/api/objects.ts';
-import { Cluster } from '../../../services/scheduler/cluster.ts';
+import { Cluster } from '../../../lib/placing/cluster.ts';
 import { schedule } from '../../../services/scheduler/schedule.ts';
 import { aNode, aPod, aService } from '../../support/builders.ts';
 
@@ -47,6 +47,31 @@ describe('scheduler/schedule', () => {
       want: '1 insufficient ephemeral-storage',
     },
     { it: 'asks for no disk where none is wanted', node: aNode({ disk: '0' }), pod: aPod(), want: 'n1' },
+    {
+      it: 'lets a pod that asks for nothing take what others have reserved',
+      there: aPod({ name: 'old', nodeName: 'n1', cpu: '4', memory: '8Gi' }),
+      pod: aPod({ status: { qosClass: 'BestEffort' } }),
+      want: 'n1',
+    },
+    {
+      it: 'counts what nodes declare, to the last piece',
+      node: aNode({ others: { 'example.com/gpu': '2' } }),
+      there: aPod({ name: 'old', nodeName: 'n1', others: { 'example.com/gpu': '1' } }),
+      pod: aPod({ others: { 'example.com/gpu': '1' } }),
+      want: 'n1',
+    },
+    {
+      it: 'and says what is missing',
+      node: aNode({ others: { 'example.com/gpu': '2' } }),
+      there: aPod({ name: 'old', nodeName: 'n1', others: { 'example.com/gpu': '1' } }),
+      pod: aPod({ others: { 'example.com/gpu': '2' } }),
+      want: '1 insufficient example.com/gpu',
+    },
+    {
+      it: 'refuses a node that has nothing of the kind',
+      pod: aPod({ others: { 'example.com/gpu': '1' } }),
+      want: '1 insufficient example.com/gpu',
+    },
     {
       it: 'sends no pod without requests to a node that is short of memory',
       node: aNode({ taints: [shortOfMemory] }),
@@ -210,6 +235,32 @@ describe('scheduler/schedule', () => {
       ),
       ['b', 'b', 'b'],
     );
+  });
+
+  const holding = (name: string, image: string, sizeBytes: number): Node => {
+    const node = aNode({ name });
+    return { ...node, status: { ...node.status, images: [{ names: [image, `${image}@sha256:ab`], sizeBytes }] } };
+  };
+  const gib = 2 ** 30;
+  const wantsImage = aPod({ name: 'new', image: 'docker.io/library/web:1' });
+
+  it('prefers the node that has the image, under whatever spelling', () => {
+    const nodes = [aNode({ name: 'a' }), holding('b', 'web:1', gib / 4), holding('c', 'web:2', gib)];
+    assert.deepEqual(nodesOf([wantsImage], clusterOf(nodes)), ['b']);
+  });
+
+  it('weighs what must be pulled against load: a large image is worth a fuller node, a small one is not', () => {
+    const busy = aPod({ name: 'old', nodeName: 'b', cpu: '2', memory: '4Gi' });
+    const at = (bytes: number): readonly string[] =>
+      nodesOf([wantsImage], clusterOf([aNode({ name: 'a' }), holding('b', 'web:1', bytes)], [busy]));
+    assert.deepEqual(at(gib), ['b']);
+    assert.deepEqual(at(gib / 100), ['a']);
+  });
+
+  it('spreads a set of pods over the nodes, also those that do not have its image', () => {
+    const nodes = [aNode({ name: 'a' }), holding('b', 'web:1', 4 * gib)];
+    const pods = [1, 2, 3, 4].map((i) => aPod({ name: `p${i}`, ownerUid: 'rc', image: 'web:1' }));
+    assert.deepEqual(nodesOf(pods, clusterOf(nodes)).toSorted(), ['a', 'a', 'b', 'b']);
   });
 
   // ---- Properties ------------------------------------------------------------------------------

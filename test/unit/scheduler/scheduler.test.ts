@@ -4,35 +4,32 @@ import { keyOf } from '../../../lib/api/keys.ts';
 import type { Node, Pod } from '../../../lib/api/objects.ts';
 import { conditionOf } from '../../../lib/api/pods.ts';
 import { disksFolderAnnotation, selectedNodeAnnotation } from '../../../lib/api/storage.ts';
-import { podIndexes, Scheduler } from '../../../services/scheduler/scheduler.ts';
+import { pack } from '../../../lib/placing/profile.ts';
+import { podIndexes, Scheduler, type Parts as SchedulerParts } from '../../../services/scheduler/scheduler.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
-import {
-  aClaim,
-  aClass,
-  aNode,
-  aPod,
-  aVolume,
-  refOf,
-  type NodeOptions,
-  type PodOptions,
-} from '../../support/builders.ts';
+import { aNode, aPod, type NodeOptions, type PodOptions } from '../../support/builders.ts';
+import { aClaim, aClass, aVolume, refOf } from '../../support/storage-builders.ts';
 import { until } from '../../support/until.ts';
 
 const limits = { schedulerName: 'default-scheduler', batch: 500, inFlight: 4, sample: 64, bindForMs: 5_000 };
+
+/** A scheduler's own: each has what it has heard. */
+const viewsOf = (api: ApiInProcess) => ({
+  nodes: api.view('nodes'),
+  pods: api.view('pods', { indexes: podIndexes }),
+  services: api.view('services'),
+  budgets: api.view('poddisruptionbudgets'),
+  namespaces: api.view('namespaces'),
+  claims: api.view('persistentvolumeclaims'),
+  volumes: api.view('persistentvolumes'),
+  classes: api.view('storageclasses'),
+});
 
 describe('scheduler on the real registry', () => {
   let api: ApiInProcess;
   beforeEach(async () => {
     api = await ApiInProcess.start();
-    const views = {
-      nodes: api.view('nodes'),
-      pods: api.view('pods', { indexes: podIndexes }),
-      services: api.view('services'),
-      claims: api.view('persistentvolumeclaims'),
-      volumes: api.view('persistentvolumes'),
-      classes: api.view('storageclasses'),
-    };
-    api.runFree(new Scheduler({ ...api, ...views, client: api.client, limits }));
+    api.runFree(new Scheduler({ ...api, ...viewsOf(api), client: api.client, limits }));
   });
   afterEach(() => api.stop());
 
@@ -48,6 +45,97 @@ describe('scheduler on the real registry', () => {
     const pod = await api.client.get('pods', `default/${name}`);
     return pod && conditionOf(pod.status, 'PodScheduled')?.message;
   };
+
+  it('places a pod that waited for another one near it, and one that waited for a label', async () => {
+    const required = 'requiredDuringSchedulingIgnoredDuringExecution';
+    const near = { topologyKey: 'zone', labelSelector: { matchLabels: { app: 'db' } } };
+    await addNode({ name: 'n1', labels: { zone: 'a' } });
+    await addNode({ name: 'n2', labels: { zone: 'b' } });
+    await addPod({ name: 'web', spec: { affinity: { podAffinity: { [required]: [near] } } } });
+    const wishes = { nodeSelectorTerms: [{ matchExpressions: [{ key: 'gpu', operator: 'Exists' as const }] }] };
+    await addPod({ name: 'sums', spec: { affinity: { nodeAffinity: { [required]: wishes } } } });
+    await until(async () => (await why('web')) === '0/2 nodes are available: 2 not matching the pod affinity rules.', {
+      what: 'the refusal',
+    });
+    await until(async () => (await why('sums')) === '0/2 nodes are available: 2 not matching the node affinity.', {
+      what: 'the other refusal',
+    });
+    await addPod({ name: 'db', labels: { app: 'db' }, nodeSelector: { zone: 'b' } });
+    await until(async () => (await nodeOf('web')) === 'n2', { what: 'the pod to go to the one it waited for' });
+    await api.client.patch('nodes', 'n1', { metadata: { labels: { gpu: 'yes' } } });
+    await until(async () => (await nodeOf('sums')) === 'n1', { what: 'the pod to go to the node with the label' });
+  });
+
+  it('places a pod that waited for a resource as soon as a node declares it, in a patch of its status', async () => {
+    await addNode({ name: 'n1' });
+    await addPod({ name: 'sums', others: { 'example.com/gpu': '2' } });
+    await until(async () => (await why('sums')) === '0/1 nodes are available: 1 insufficient example.com/gpu.', {
+      what: 'the refusal',
+    });
+    const gpus = { 'example.com/gpu': '4' };
+    await api.client.patch('nodes', 'n1', { status: { capacity: gpus, allocatable: gpus } }, { subresource: 'status' });
+    await until(async () => (await nodeOf('sums')) === 'n1', { what: 'the pod to go to the node' });
+  });
+
+  it('knows what its views had before it was made, as one whose module took its time to load', async () => {
+    await addNode({ name: 'n1' });
+    const views = viewsOf(api);
+    const late = await addPod({ name: 'late', spec: { schedulerName: 'late' } });
+    await until(() => views.nodes.get('n1') !== undefined && views.pods.get(keyOf(late)) !== undefined, {
+      what: 'the views to be read',
+    });
+    api.runFree(new Scheduler({ ...api, ...views, client: api.client, limits: { ...limits, schedulerName: 'late' } }));
+    await until(async () => (await nodeOf('late')) === 'n1', { what: 'the binding' });
+  });
+
+  it('leaves the pods of another name to a scheduler with another profile, and counts them', async () => {
+    const own = { ...limits, schedulerName: 'packer' };
+    api.runFree(new Scheduler({ ...api, ...viewsOf(api), client: api.client, limits: own, profile: pack }));
+    for (const name of ['n1', 'n2', 'n3', 'n4']) await addNode({ name, cpu: '8' });
+    const names = [1, 2, 3, 4].map((i) => `p${i}`);
+    for (const name of names) await addPod({ name, cpu: '1', ownerUid: 'rc', spec: { schedulerName: 'packer' } });
+    const nodes = async (): Promise<readonly (string | undefined)[]> => Promise.all(names.map(nodeOf));
+    await until(async () => (await nodes()).every((node) => node !== undefined), { what: 'all to be bound' });
+    assert.equal(new Set(await nodes()).size, 1, 'on one node');
+    await addPod({ name: 'plain' });
+    await until(async () => (await nodeOf('plain')) !== undefined, { what: 'the other to be bound' });
+    assert.notEqual(await nodeOf('plain'), (await nodes())[0], 'it goes where less is');
+  });
+
+  it('places a pod with scheduling gates when the last of them is gone, where it was then told to go', async () => {
+    await addNode({ name: 'n1' });
+    await addNode({ name: 'n2', labels: { licence: 'yes' } });
+    await addPod({ name: 'gated', spec: { schedulingGates: [{ name: 'a' }, { name: 'b' }] } });
+    await addPod({ name: 'free' });
+    await until(async () => (await nodeOf('free')) !== undefined, { what: 'the other to be bound' });
+    const open = (schedulingGates: readonly object[]) =>
+      api.client.patch('pods', 'default/gated', { spec: { schedulingGates } });
+    await open([{ name: 'b' }]);
+    await api.client.patch('pods', 'default/gated', { spec: { nodeSelector: { licence: 'yes' } } });
+    assert.equal((await why('gated'))?.startsWith('Scheduling is blocked'), true);
+    assert.equal(await nodeOf('gated'), undefined);
+    await open([]);
+    await until(async () => (await nodeOf('gated')) === 'n2', { what: 'the binding' });
+  });
+
+  it('has pods that ask for nothing wait for a node with memory to spare, and places them as soon as one says so', async () => {
+    let say: Parameters<SchedulerParts['rooms'] & object>[0] = () => undefined;
+    const rooms: SchedulerParts['rooms'] = (onRoom) => (say = onRoom);
+    const own = { ...limits, schedulerName: 'measuring' };
+    const scheduler = new Scheduler({ ...api, ...viewsOf(api), client: api.client, limits: own, rooms });
+    api.runFree(scheduler);
+    const left = (memorySpareBytes: number) => ({ memorySpareBytes, memoryBytes: 2 ** 33, cpuIdle: 1 });
+    await addNode({ name: 'n1' });
+    await addPod({ name: 'reserves', cpu: '1', spec: { schedulerName: 'measuring' } });
+    await until(async () => (await nodeOf('reserves')) === 'n1', { what: 'the node to be known' });
+    say('n1', left(0));
+    await addPod({ name: 'modest', spec: { schedulerName: 'measuring' } });
+    await until(async () => (await why('modest'))?.includes('1 without memory to spare') === true, {
+      what: 'the reason',
+    });
+    say('n1', left(2 ** 30));
+    await until(async () => (await nodeOf('modest')) === 'n1', { what: 'the binding' });
+  });
 
   it('binds a pod and says so', async () => {
     await addNode({ name: 'n1' });
@@ -123,6 +211,39 @@ describe('scheduler on the real registry', () => {
     await until(async () => (await nodeOf('a')) === 'n1', { what: 'the binding' });
     await addPod({ name: 'b' });
     await until(async () => (await nodeOf('b')) === 'n1', { what: 'the next binding' });
+  });
+
+  it('never binds a pod twice where two schedulers of one name race', async () => {
+    const bound = new Map<string, Set<string>>();
+    const client: SchedulerParts['client'] = {
+      updateStatusMany: api.client.updateStatusMany.bind(api.client),
+      updateStatus: api.client.updateStatus.bind(api.client),
+      update: api.client.update.bind(api.client),
+      get: api.client.get.bind(api.client),
+      evict: api.client.evict.bind(api.client),
+      delete: api.client.delete.bind(api.client),
+      async bindMany(bindings, call) {
+        const outcomes = await api.client.bindMany(bindings, call);
+        for (const outcome of outcomes) {
+          if (!outcome.ok) continue;
+          const { metadata, spec } = outcome.object;
+          const nodes = bound.get(metadata.name) ?? new Set();
+          bound.set(metadata.name, nodes.add(spec.nodeName ?? ''));
+        }
+        return outcomes;
+      },
+    };
+    for (const sample of [1, 3]) {
+      const own = { ...limits, schedulerName: 'racer', batch: 1 + sample * 7, sample };
+      api.runFree(new Scheduler({ ...api, ...viewsOf(api), client, limits: own }));
+    }
+    for (let i = 0; i < 7; i++) await addNode({ name: `n${i}` });
+    const names = Array.from({ length: 200 }, (_, i) => `r${i}`);
+    await Promise.all(names.map((name) => addPod({ name, spec: { schedulerName: 'racer' } })));
+    await until(async () => (await Promise.all(names.map(nodeOf))).every((node) => node !== undefined), {
+      what: 'all to be bound',
+    });
+    for (const name of names) assert.deepEqual([...(bound.get(name) ?? [])], [await nodeOf(name)], name);
   });
 
   it('gives way to another scheduler that was faster', async () => {

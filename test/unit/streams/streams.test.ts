@@ -116,6 +116,42 @@ describe('streams into pods, from a gRPC client to the engine and back', () => {
     assert.equal(await following, 'three\nfour\n');
   });
 
+  it('follows on where it was cut off, over the lives of the container since', async () => {
+    const pod = await fixture.pod('web');
+    const first = fixture.idOf('web', 'main');
+    fixture.runtime.say(first, 'one');
+    let position = '';
+    let bytes = 0;
+    let heard = '';
+    const onPosition = (told: string): void => void ([position, bytes] = [told, 0]);
+    const following = (async () => {
+      for await (const chunk of fixture.streams.logs(of('web'), { follow: true }, never, onPosition)) {
+        heard += Buffer.from(chunk).toString();
+        bytes += chunk.length;
+      }
+    })();
+    following.catch(() => undefined);
+    await until(() => heard === 'one\n', { what: 'the first line' });
+    fixture.runtime.say(first, 'two');
+    await until(() => heard === 'one\ntwo\n', { what: 'the second line' });
+    fixture.stopAgent();
+    await assert.rejects(following, { reason: 'ServiceUnavailable' });
+    fixture.runtime.say(first, 'three');
+    fixture.runtime.crash(first, 1);
+    const second = await fixture.run(pod, 'main', 1);
+    fixture.runtime.say(second, 'four');
+    fixture.startAgent();
+    const after = `${position}+${bytes}`;
+    assert.equal(await text(fixture.streams.logs(of('web'), { after }, never)), 'three\nfour\n');
+    await assert.rejects(text(fixture.streams.logs(of('web'), { after, tailLines: 1 }, never)), {
+      reason: 'BadRequest',
+    });
+    await assert.rejects(text(fixture.streams.logs(of('web'), { after: 'there' }, never)), {
+      reason: 'BadRequest',
+      message: /after "there" is not a position/,
+    });
+  });
+
   it('connects to ports of pods on the host network, and says when nobody listens', async () => {
     await fixture.pod('host', { hostNetwork: true });
     const server: Server = createServer((socket) => {
@@ -208,6 +244,27 @@ describe('streams into pods, from a gRPC client to the engine and back', () => {
       await assert.rejects(text(fixture.streams.logs(of('new'), {}, never)), { reason: 'BadRequest', message });
       await assert.rejects(fixture.streams.readFiles(of('new'), '/x', never), { reason: 'BadRequest', message });
     });
+
+    for (const { it: what, terminated, message } of [
+      {
+        it: 'a container that could not be started, with the words of the engine',
+        terminated: { exitCode: 127, reason: 'ContainerCannotRun', message: 'exec: "no-such": not found' },
+        message:
+          /^container "main" of pod "default\/new" could not be started \(ContainerCannotRun: exec: "no-such": not found\)$/,
+      },
+      {
+        it: 'a container whose only run was cleared away',
+        terminated: { exitCode: 0, reason: 'Completed', startedAt: '2026-01-01T00:00:00Z' },
+        message: /^container "main" of pod "default\/new" has ended, and its last run was cleared away \(Completed\)$/,
+      },
+    ])
+      it(what, async () => {
+        const containerStatuses = [
+          { name: 'main', ready: false, restartCount: 0, image: 'x', imageID: '', state: { terminated } },
+        ];
+        await fixture.pod('new', { started: false, status: { containerStatuses } });
+        await assert.rejects(text(fixture.streams.logs(of('new'), {}, never)), { reason: 'BadRequest', message });
+      });
 
     it('no command, and wishes for logs that cannot be', async () => {
       await fixture.pod('web');

@@ -30,6 +30,16 @@ describe('view/table', () => {
     assert.deepEqual(names(table.list()), ['a@5']);
   });
 
+  it('says which states it need not be told of', () => {
+    const table = new ObjectTable<ApiObject>();
+    table.put(anObject('a', 5), 5);
+    assert.deepEqual(
+      [4, 5, 6].map((revision) => table.knows(key('a'), revision)),
+      [true, true, false],
+    );
+    assert.equal(table.knows(key('b'), 1), false);
+  });
+
   it('does not bring back what was deleted', () => {
     const table = new ObjectTable<ApiObject>();
     table.put(anObject('a', 1), 1);

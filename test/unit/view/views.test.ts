@@ -5,6 +5,7 @@ import type { ApiObject, Pod } from '../../../lib/api/objects.ts';
 import { fromStored, toStored } from '../../../lib/api/stored.ts';
 import { silentLog } from '../../../lib/base/log.ts';
 import { MemoryBroker, MemoryBus } from '../../../lib/bus/memory-bus.ts';
+import { relaySubject, type RelayStatus } from '../../../lib/bus/subjects.ts';
 import type { Change } from '../../../lib/view/view.ts';
 import { newView, newViews, type LiveView, type ViewScope } from '../../../lib/view/views.ts';
 import { startRelay } from '../../../services/apiserver/relay/relay.ts';
@@ -284,6 +285,34 @@ describe('view', () => {
     await world.put('b');
     await settle();
     assert.equal(view.size, 2);
+  });
+
+  it('reads by watch for as long as the relay is behind, since news waits behind what it publishes', async () => {
+    const view = world.view();
+    await world.clock.advanceUntil(() => view.synced, 'synced');
+    await world.put('a');
+    await settle();
+    const { epoch } = view.position;
+    await world.killRelay();
+    world.viewBus.disconnect();
+    await world.clock.advanceUntil(() => world.reader.openWatches === 1, 'a watch', 1_000);
+    world.viewBus.reconnect();
+    const behind: RelayStatus = { relay: 'r', epoch, revision: 1, catchingUp: true, positions: { pods: 1 } };
+    const speaker = new MemoryBus(world.broker);
+    for (const name of ['b', 'c', 'd', 'e']) {
+      speaker.publish({ subject: relaySubject(cluster), headers: {}, data: Buffer.from(JSON.stringify(behind)) });
+      await world.clock.advance(1_000);
+      await world.put(name);
+      await settle();
+      assert.deepEqual(
+        [view.source, world.reader.openWatches, view.get(`default/${name}`) !== undefined],
+        ['watch', 1, true],
+      );
+    }
+    world.startRelay();
+    await world.clock.advanceUntil(() => view.source === 'bus' && world.reader.openWatches === 0, 'the bus', 10_000);
+    assert.deepEqual([view.size, world.reader.asked.list], [5, 1]);
+    await speaker.close();
   });
 
   it('lists when its watch is stuck: open, and silent', async () => {

@@ -1,79 +1,12 @@
-import type { Json } from '../../../../lib/api/json.ts';
-import type { Resource } from '../../../../lib/api/kinds.ts';
 import { validateStatusUpdate, validateUpdate } from '../../../../lib/api/validation/index.ts';
-import { aNamespace, aNode, anEndpoints, anEvent, anRc, aPod, aService } from '../../../support/builders.ts';
+import { aNamespace, aNode, anEndpoints, anEvent, aPod, aService } from '../../../support/builders.ts';
 import { changed } from '../../../support/changed.ts';
-import { expectCauses, rows, short } from './rows.ts';
-
-type Check = typeof validateUpdate;
-type Change = readonly [next: Json, previous: Json, field?: string, message?: string | RegExp];
-
-function changes(check: Check, resource: Resource, valid: object, list: readonly Change[]): void {
-  for (const [next, previous, field, message] of list)
-    it(`${field === undefined ? 'takes' : 'refuses'} ${short(next)} after ${short(previous)}`, () =>
-      expectCauses(check(resource, changed(valid, next), changed(valid, previous)), field, message));
-}
-
-describe('api/validation: replicationcontroller', () => {
-  const template = 'spec.template';
-  rows('replicationcontrollers', anRc(), [
-    [{ 'spec.replicas': 0 }],
-    [{ 'spec.replicas': -1 }, 'spec.replicas', 'between 0 and'],
-    [{ 'spec.minReadySeconds': -1 }, 'spec.minReadySeconds', 'between 0 and'],
-    [{ 'spec.template': undefined }, 'spec.template', 'Required value'],
-    [{ 'spec.selector': undefined }],
-    [{ 'spec.selector': {}, [`${template}.metadata`]: undefined }, 'spec.selector', 'Required value'],
-    [{ 'spec.selector': { app: 'web' }, [`${template}.metadata.labels`]: { app: 'web', more: 'x' } }],
-    [
-      { 'spec.selector': { app: 'other' } },
-      `${template}.metadata.labels`,
-      '`selector` does not match template `labels`: app=other is missing',
-    ],
-    [{ [`${template}.metadata.labels`]: undefined }, `${template}.metadata.labels`, 'app=web is missing'],
-    [
-      { [`${template}.metadata.labels`]: { app: 'web', 'a b': 'c' } },
-      `${template}.metadata.labels`,
-      'a space at position 2',
-    ],
-    [
-      { [`${template}.spec.restartPolicy`]: 'Never' },
-      `${template}.spec.restartPolicy`,
-      'Unsupported value: "Never": supported values: "Always"',
-    ],
-    [{ [`${template}.spec.activeDeadlineSeconds`]: 5 }, `${template}.spec.activeDeadlineSeconds`, 'not Supported'],
-    [{ [`${template}.spec.containers[0].image`]: '' }, `${template}.spec.containers[0].image`, 'Required value'],
-    [
-      { [`${template}.spec.containers[0].resources`]: { requests: { cpu: '2' }, limits: { cpu: '1' } } },
-      `${template}.spec.containers[0].resources.requests`,
-      'cpu limit of 1',
-    ],
-  ]);
-  describe('status', () =>
-    changes(validateStatusUpdate, 'replicationcontrollers', anRc(), [
-      [{ status: { replicas: 3, fullyLabeledReplicas: 3, readyReplicas: 2, availableReplicas: 1 } }, {}],
-      [{ status: { replicas: -1 } }, {}, 'status.replicas', 'greater than or equal to 0'],
-      [
-        { status: { replicas: 1, fullyLabeledReplicas: 2 } },
-        {},
-        'status.fullyLabeledReplicas',
-        'cannot be greater than status.replicas (1)',
-      ],
-      [
-        { status: { replicas: 1, readyReplicas: 2 } },
-        {},
-        'status.readyReplicas',
-        'cannot be greater than status.replicas (1)',
-      ],
-      [
-        { status: { replicas: 2, readyReplicas: 1, availableReplicas: 2 } },
-        {},
-        'status.availableReplicas',
-        'cannot be greater than status.readyReplicas (1)',
-      ],
-    ]));
-});
+import { changes, rows } from './rows.ts';
 
 describe('api/validation: service', () => {
+  const ingress = 'status.loadBalancer.ingress';
+  const balanced = { 'spec.type': 'LoadBalancer' };
+  const given = (list: readonly object[]) => ({ 'spec.type': 'LoadBalancer', [ingress]: list });
   rows('services', aService(), [
     [{ 'spec.type': 'Magic' }, 'spec.type', 'Unsupported value: "Magic"'],
     [{ 'spec.clusterIP': 'None', 'spec.clusterIPs': ['None'], 'spec.ports': undefined }],
@@ -171,9 +104,78 @@ describe('api/validation: service', () => {
     [{ 'spec.externalIPs': ['127.0.0.1'] }, 'spec.externalIPs[0]', 'loopback'],
     [{ 'spec.externalIPs': ['x'] }, 'spec.externalIPs[0]', 'IPv4'],
     [{ 'spec.internalTrafficPolicy': 'Near' }, 'spec.internalTrafficPolicy', 'Unsupported value'],
-    [{ 'spec.externalTrafficPolicy': 'Near' }, 'spec.externalTrafficPolicy', 'Unsupported value'],
-    [{ 'spec.loadBalancerSourceRanges': ['10.0.0.0/8'] }],
+    [
+      { 'spec.externalTrafficPolicy': 'Local' },
+      'spec.externalTrafficPolicy',
+      'nothing reaches this Service from outside',
+    ],
+    [{ 'spec.externalTrafficPolicy': 'Local', 'spec.externalIPs': ['192.0.2.1'] }],
+    [
+      { 'spec.externalTrafficPolicy': 'Near', 'spec.type': 'NodePort' },
+      'spec.externalTrafficPolicy',
+      'Unsupported value',
+    ],
+    [{ 'spec.ipFamilyPolicy': 'PreferDualStack' }],
+    [{ 'spec.ipFamilyPolicy': 'PreferDualStack', 'spec.ipFamilies': ['IPv4'] }],
+    [{ 'spec.ipFamilyPolicy': 'RequireDualStack' }, 'spec.ipFamilyPolicy', 'one address family, IPv4; use SingleStack'],
+    [{ 'spec.ipFamilyPolicy': 'TripleStack' }, 'spec.ipFamilyPolicy', 'Unsupported value'],
+    [{ 'spec.ipFamilies': ['IPv6'] }, 'spec.ipFamilies[0]', 'one address family, IPv4; leave `ipFamilies` out'],
+    [{ 'spec.ipFamilies': ['IPv4', 'IPv6'] }, 'spec.ipFamilies[1]', 'one address family'],
+    [{ 'spec.ipFamilies': ['IPv4', 'IPv4'] }, 'spec.ipFamilies[1]', 'Duplicate value'],
+    [{ 'spec.ports': [{ port: 80, protocol: 'SCTP' }] }],
+    [{ 'spec.loadBalancerSourceRanges': ['10.0.0.0/8'] }, 'spec.loadBalancerSourceRanges', "`type` is 'LoadBalancer'"],
+    [{ 'spec.loadBalancerClass': 'a/b' }, 'spec.loadBalancerClass', "`type` is 'LoadBalancer'"],
+    [{ 'spec.allocateLoadBalancerNodePorts': false }, 'spec.allocateLoadBalancerNodePorts', "`type` is 'LoadBalancer'"],
+    [{ 'spec.healthCheckNodePort': 30_001 }, 'spec.healthCheckNodePort', "`externalTrafficPolicy` 'Local'"],
+  ]);
+  rows('services', changed(aService(), balanced), [
+    [{}],
+    [{ 'spec.loadBalancerSourceRanges': ['10.0.0.0/8', ' 192.0.2.0/24 '] }],
     [{ 'spec.loadBalancerSourceRanges': ['10.0.0.0'] }, 'spec.loadBalancerSourceRanges[0]', 'IPv4 block'],
+    [{ 'spec.loadBalancerSourceRanges': ['2001:db8::/32'] }, 'spec.loadBalancerSourceRanges[0]', 'IPv4 block'],
+    [{ 'spec.loadBalancerIP': '192.0.2.7' }],
+    [{ 'spec.loadBalancerIP': '2001:db8::7' }, 'spec.loadBalancerIP', 'IPv4'],
+    [{ 'spec.loadBalancerClass': 'example.com/fast' }],
+    [{ 'spec.loadBalancerClass': 'a b' }, 'spec.loadBalancerClass', 'a space'],
+    [{ 'spec.allocateLoadBalancerNodePorts': false }],
+    [{ 'spec.externalTrafficPolicy': 'Local', 'spec.healthCheckNodePort': 30_001 }],
+    [
+      { 'spec.externalTrafficPolicy': 'Local', 'spec.healthCheckNodePort': 70_000 },
+      'spec.healthCheckNodePort',
+      '65535',
+    ],
+    [
+      {
+        'spec.externalTrafficPolicy': 'Local',
+        'spec.healthCheckNodePort': 30_001,
+        'spec.ports': [{ port: 80, nodePort: 30_001 }],
+      },
+      'spec.healthCheckNodePort',
+      'Duplicate value: 30001',
+    ],
+    [{ 'spec.allowedClients': [{ podSelector: { matchLabels: { app: 'shop' } } }, { namespaceSelector: {} }] }],
+    [{ 'spec.allowedClients': [] }, 'spec.allowedClients', 'leave it out to let everybody in'],
+    [{ 'spec.allowedClients': [{}] }, 'spec.allowedClients[0]', 'must have `podSelector` or `namespaceSelector`'],
+    [
+      { 'spec.allowedClients': [{ podSelector: { matchLabels: { 'a b': 'c' } } }] },
+      'spec.allowedClients[0].podSelector.matchLabels',
+      'a space',
+    ],
+    [
+      { 'spec.allowedClients': [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'Near' }] } }] },
+      'spec.allowedClients[0].podSelector.matchExpressions[0].operator',
+      'Unsupported value: "Near"',
+    ],
+    [
+      { 'spec.allowedClients': [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }] },
+      'spec.allowedClients[0].podSelector.matchExpressions[0].values',
+      'Required value',
+    ],
+    [
+      { 'spec.allowedClients': [{ podSelector: {} }], 'spec.selector': undefined },
+      'spec.allowedClients',
+      'Endpoints written by hand',
+    ],
   ]);
   const external = { spec: { type: 'ExternalName', externalName: 'db.example.com' } };
   rows('services', changed(aService(), external), [
@@ -182,6 +184,9 @@ describe('api/validation: service', () => {
     [{ 'spec.externalName': undefined }, 'spec.externalName', 'Required value'],
     [{ 'spec.externalName': 'A b' }, 'spec.externalName', 'subdomain'],
     [{ 'spec.clusterIP': '10.96.0.1' }, 'spec.clusterIP', "may not be set when `type` is 'ExternalName'"],
+    [{ 'spec.ipFamilies': ['IPv4'] }, 'spec.ipFamilies', "may not be set when `type` is 'ExternalName'"],
+    [{ 'spec.ipFamilyPolicy': 'SingleStack' }, 'spec.ipFamilyPolicy', "may not be set when `type` is 'ExternalName'"],
+    [{ 'spec.allowedClients': [{ podSelector: {} }] }, 'spec.allowedClients', 'does not pass through here'],
   ]);
   describe('updates', () =>
     changes(validateUpdate, 'services', aService(), [
@@ -203,11 +208,23 @@ describe('api/validation: service', () => {
         {},
       ],
       [{}, external],
+      [{ 'spec.type': 'LoadBalancer', 'spec.loadBalancerClass': 'a/b' }, {}],
+      [
+        { 'spec.type': 'LoadBalancer', 'spec.loadBalancerClass': 'a/b' },
+        { 'spec.type': 'LoadBalancer', 'spec.loadBalancerClass': 'a/c' },
+        'spec.loadBalancerClass',
+        'field is immutable',
+      ],
     ]));
   describe('status', () =>
     changes(validateStatusUpdate, 'services', aService(), [
-      [{ 'status.loadBalancer.ingress': [{ ip: '192.0.2.1' }, { hostname: 'lb.example.com' }] }, {}],
-      [{ 'status.loadBalancer.ingress': [{ ip: 'x' }] }, {}, 'status.loadBalancer.ingress[0].ip', 'IPv4'],
+      [given([{ ip: '192.0.2.1' }, { hostname: 'lb.example.com' }]), balanced],
+      [given([{ ip: '192.0.2.1', ipMode: 'Proxy', ports: [{ port: 80, protocol: 'TCP' }] }]), balanced],
+      [given([{ ip: 'x' }]), balanced, `${ingress}[0].ip`, 'IPv4'],
+      [given([{ ip: '192.0.2.1', ipMode: 'Magic' }]), balanced, `${ingress}[0].ipMode`, 'Unsupported value'],
+      [given([{ hostname: 'a', ipMode: 'VIP' }]), balanced, `${ingress}[0].ipMode`, '`ip` is not set'],
+      [given([{ ip: '192.0.2.1', ports: [{ port: 0, protocol: 'TCP' }] }]), balanced, `${ingress}[0].ports[0].port`],
+      [{ [ingress]: [{ ip: '192.0.2.1' }] }, {}, ingress, "`spec.type` is 'LoadBalancer'"],
     ]));
 });
 
@@ -319,6 +336,12 @@ describe('api/validation: configmap and secret', () => {
   const map = { metadata, data: { a: 'b' } };
   const secret = { metadata, data: { a: 'AA==' } };
   rows('configmaps', map, [
+    [{ 'metadata.annotations': { 'troupe.dev/on-config-change': 'none' } }],
+    [
+      { 'metadata.annotations': { 'troupe.dev/on-config-change': 'maybe' } },
+      'metadata.annotations[troupe.dev/on-config-change]',
+      'supported values',
+    ],
     [{ data: { ['k'.repeat(253)]: '' } }],
     [{ data: { ['k'.repeat(254)]: '' } }, `data[${'k'.repeat(254)}]`, '253'],
     [{ data: { 'a/b': '' } }, 'data[a/b]', "'/' at position 2"],

@@ -3,40 +3,14 @@ import assert from 'node:assert/strict';
 import { invalid } from '../../../../lib/base/errors.ts';
 import { applyDefaults } from '../../../../lib/api/defaults/index.ts';
 import { copyJson, type Json, type MutableJson } from '../../../../lib/api/json.ts';
-import { resources, type Resource } from '../../../../lib/api/kinds.ts';
+import { resources } from '../../../../lib/api/kinds.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '../../../../lib/api/validation/index.ts';
-import {
-  aClaim,
-  aClass,
-  aNamespace,
-  aNode,
-  anEndpoints,
-  anEvent,
-  anRc,
-  aPod,
-  aService,
-  aVolume,
-} from '../../../support/builders.ts';
+import { aNamespace, aPod, aService } from '../../../support/builders.ts';
+import { kindSamples } from '../../../support/kind-samples.ts';
 import { changed } from '../../../support/changed.ts';
 import { expectCauses, rows, short } from './rows.ts';
 
-const meta = { namespace: 'default', uid: 'u', resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' };
-const valid: Readonly<Record<Resource, object>> = {
-  pods: aPod(),
-  replicationcontrollers: anRc(),
-  services: aService(),
-  endpoints: anEndpoints({ ips: ['10.0.0.1'] }),
-  nodes: aNode(),
-  namespaces: aNamespace(),
-  events: anEvent(),
-  leases: { metadata: { name: 'x', ...meta }, spec: { holderIdentity: 'a', leaseDurationSeconds: 15 } },
-  configmaps: { metadata: { name: 'x', ...meta }, data: { a: 'b' } },
-  secrets: { metadata: { name: 'x', ...meta }, stringData: { a: 'b' } },
-  serviceaccounts: { metadata: { name: 'x', ...meta }, imagePullSecrets: [{ name: 'a' }] },
-  persistentvolumes: aVolume({ node: 'n1' }),
-  persistentvolumeclaims: aClaim(),
-  storageclasses: aClass(),
-};
+const valid = kindSamples;
 
 describe('api/validation: every kind', () => {
   for (const resource of resources)

@@ -2,15 +2,19 @@ import assert from 'node:assert/strict';
 import type { FieldCause } from '../../../../lib/base/errors.ts';
 import { applyDefaults } from '../../../../lib/api/defaults/index.ts';
 import type { Json } from '../../../../lib/api/json.ts';
-import type { Resource } from '../../../../lib/api/kinds.ts';
-import { validateCreate } from '../../../../lib/api/validation/index.ts';
+import type { BuiltIn } from '../../../../lib/api/kinds.ts';
+import {
+  validateCreate,
+  type validateStatusUpdate,
+  type validateUpdate,
+} from '../../../../lib/api/validation/index.ts';
 import { changed } from '../../../support/changed.ts';
 
 /** A change to a valid object, and what is wrong with it then: the field, and a part of the message. */
 export type Row = readonly [changes: Json, field?: string, message?: string | RegExp];
 
 /** One `it` a row: the object with the change, defaulted as the server would, breaks exactly that rule, or none. */
-export function rows(resource: Resource, valid: object, list: readonly Row[]): void {
+export function rows(resource: BuiltIn, valid: object, list: readonly Row[]): void {
   for (const [changes, field, message] of list) {
     const what = short(changes);
     it(field === undefined ? `takes ${what}` : `refuses ${what}`, () => {
@@ -19,6 +23,22 @@ export function rows(resource: Resource, valid: object, list: readonly Row[]): v
       expectCauses(validateCreate(resource, object), field, message);
     });
   }
+}
+
+/** What a valid object becomes, what it was, and what is wrong with the step: the field, and a part of the message. */
+export type Change = readonly [next: Json, previous: Json, field?: string, message?: string | RegExp];
+
+/** One `it` a step from one state of a valid object to another. */
+export function changes(
+  check: typeof validateUpdate | typeof validateStatusUpdate,
+  resource: BuiltIn,
+  valid: object,
+  list: readonly Change[],
+): void {
+  for (const [next, previous, field, message] of list)
+    it(`${field === undefined ? 'takes' : 'refuses'} ${short(next)} after ${short(previous)}`, () => {
+      expectCauses(check(resource, changed(valid, next), changed(valid, previous)), field, message);
+    });
 }
 
 /** Asserts that the causes are the one expected, or none. */

@@ -1,15 +1,15 @@
 import { validateStatusUpdate, validateUpdate } from '../../../../lib/api/validation/index.ts';
 import { applyDefaults } from '../../../../lib/api/defaults/index.ts';
 import type { Json } from '../../../../lib/api/json.ts';
-import type { Resource } from '../../../../lib/api/kinds.ts';
-import { aClaim, aClass, aVolume } from '../../../support/builders.ts';
+import type { BuiltIn } from '../../../../lib/api/kinds.ts';
+import { aClaim, aClass, aVolume } from '../../../support/storage-builders.ts';
 import { changed } from '../../../support/changed.ts';
 import { expectCauses, rows, short } from './rows.ts';
 
 /** A change to the stored object, and the rule that it breaks. */
 type Step = readonly [next: Json, previous: Json, field?: string, message?: string];
 
-function updates(resource: Resource, valid: object, list: readonly Step[]): void {
+function updates(resource: BuiltIn, valid: object, list: readonly Step[]): void {
   for (const [next, previous, field, message] of list)
     it(`${field === undefined ? 'takes' : 'refuses'} ${short(next)} after ${short(previous)}`, () => {
       const [now, then] = [changed(valid, next), changed(valid, previous)];

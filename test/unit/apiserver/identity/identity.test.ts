@@ -4,7 +4,6 @@ import type { ServiceAccount } from '../../../../lib/api/objects.ts';
 import { hasReason, isApiError, type Reason } from '../../../../lib/base/errors.ts';
 import { checkAccess } from '../../../../services/apiserver/identity/access.ts';
 import { admitPod } from '../../../../services/apiserver/identity/admission.ts';
-import { publishApi } from '../../../../services/apiserver/identity/api-service.ts';
 import { apiAudience, newIdentities, type Identities } from '../../../../services/apiserver/identity/identities.ts';
 import {
   newKeyPem,
@@ -121,10 +120,44 @@ describe('apiserver/identity: who calls', () => {
     });
   });
 
+  it('gives an account a token of its own, which ends with it', async () => {
+    await client.create('serviceaccounts', { metadata: { name: 'robot', namespace: 'default' } });
+    const { status } = await identities.createToken('default', 'robot', {});
+    const token = status?.token ?? '';
+    const identity = await identities.identify(token);
+    assert.deepEqual(identity, { user: 'system:serviceaccount:default:robot', namespace: 'default' });
+    const forbidden = (error: unknown): boolean =>
+      hasReason(error, 'Forbidden') && /robot may ask who it is and what it may do, nothing else/.test(String(error));
+    assert.throws(() => {
+      checkAccess(identity, 'troupe.v1.Pods/Get', { namespace: 'default', name: '' });
+    }, forbidden);
+    await client.delete('serviceaccounts', 'default/robot');
+    await refused(identities.identify(token), 'Unauthorized', /service account "robot" of the token is gone/);
+  });
+
+  it('gives every namespace the certificate by which its pods know the API, and mends it', async () => {
+    const rooted = await newRegistry({ store, clock, reachable: true, rootCertificate: 'PEM\n1' });
+    const other = new RegistryClient(rooted);
+    const certificateIn = async (namespace: string) =>
+      (await other.get('configmaps', `${namespace}/kube-root-ca.crt`))?.data?.['ca.crt'];
+    await other.create('namespaces', { metadata: { name: 'side' } });
+    assert.deepEqual(await Promise.all(['default', 'side'].map(certificateIn)), ['PEM\n1', 'PEM\n1']);
+    await other.delete('configmaps', 'side/kube-root-ca.crt');
+    const spec = { containers: [{ name: 'main', image: 'i' }] };
+    const pod = await other.create('pods', { metadata: { name: 'p', namespace: 'side' }, spec });
+    assert.equal(await certificateIn('side'), 'PEM\n1');
+    assert.match(JSON.stringify(pod.spec.volumes), /"kube-root-ca.crt","items":\[\{"key":"ca.crt","path":"ca.crt"\}\]/);
+    await rooted.close();
+    const renewed = await newRegistry({ store, clock, reachable: true, rootCertificate: 'PEM\n2' });
+    const found = await new RegistryClient(renewed).get('configmaps', 'default/kube-root-ca.crt');
+    assert.equal(found?.data?.['ca.crt'], 'PEM\n2');
+    await renewed.close();
+  });
+
   it('knows the tokens of another apiserver of the cluster, by the key in the store', async () => {
     const token = await tokenFor();
     const second = newIdentities({ registry, clock });
-    assert.equal((await second.identify(token)).pod.name, 'web');
+    assert.equal((await second.identify(token)).pod?.name, 'web');
     assert.equal((await client.get('secrets', 'kube-system/service-account-key'))?.type, 'troupe.dev/token-key');
   });
 
@@ -164,7 +197,7 @@ describe('apiserver/identity: who calls', () => {
   });
 
   it('names every mistake of a request', async () => {
-    await refused(tokenFor({}), 'Invalid', /spec\.boundObjectRef: must name the pod/);
+    await refused(tokenFor({ boundObjectRef: { kind: 'Pod' } }), 'Invalid', /spec\.boundObjectRef: must name the pod/);
     await refused(tokenFor(bound('web', { expirationSeconds: 60 })), 'Invalid', /60: must be from 600 to 86400/);
     await refused(tokenFor(bound('web', { audiences: [''] })), 'Invalid', /spec\.audiences/);
   });
@@ -198,22 +231,6 @@ describe('apiserver/identity: who calls', () => {
     } satisfies ServiceAccount);
     assert.equal((await makePod('silent')).spec.volumes, undefined);
     assert.equal((await makePod('asking', { automountServiceAccountToken: true })).spec.volumes?.length, 1);
-  });
-
-  it('tells pods of the API by a Service with the first address, once', async () => {
-    assert.equal(await publishApi(registry, '0.0.0.0:7443', '10.1.2.3'), '10.1.2.3:7443');
-    const service = await client.get('services', 'default/kubernetes');
-    assert.equal(service?.spec.clusterIP, '10.96.0.1');
-    const { revision } = registry.cache;
-    await publishApi(registry, '0.0.0.0:7443', '10.1.2.3');
-    assert.equal(registry.cache.revision, revision);
-    await publishApi(registry, '10.9.9.9:8443', '');
-    const endpoints = await client.get('endpoints', 'default/kubernetes');
-    assert.deepEqual(
-      endpoints?.subsets?.[0]?.addresses?.map(({ ip }) => ip),
-      ['10.9.9.9'],
-    );
-    assert.equal((await client.get('services', 'default/kubernetes'))?.spec.ports?.[0]?.targetPort, 8443);
   });
 });
 
@@ -307,11 +324,50 @@ describe('apiserver/identity: what a pod may do', () => {
     });
   }
 
+  describe('of an account that may label pods', () => {
+    const labelling = { ...identity, grants: ['label-pods'] } as const;
+    const other = { ...own, name: 'db' };
+    const labels = { metadata: { labels: { app: null }, annotations: { a: 'b' }, resourceVersion: '5' } };
+    const rows: readonly [it: string, method: string, request: object, isAllowed: boolean][] = [
+      ['reads another pod', 'troupe.v1.Pods/Get', other, true],
+      ['lists those of its namespace', 'troupe.v1.Pods/List', { namespace: own.namespace }, true],
+      ['watches them', 'troupe.v1.Objects/Watch', { resource: 'pods', namespace: own.namespace }, true],
+      ['labels another', 'troupe.v1.Pods/Patch', { ...other, patch: patch(labels) }, true],
+      ['labels in a batch', 'troupe.v1.Objects/Write', write(operation(labels, { name: 'db' })), true],
+      ['lists all', 'troupe.v1.Pods/List', {}, false],
+      ['lists those of another', 'troupe.v1.Objects/List', { resource: 'pods', namespace: 'other' }, false],
+      ['lists secrets', 'troupe.v1.Objects/List', { resource: 'secrets', namespace: own.namespace }, false],
+      ['labels elsewhere', 'troupe.v1.Pods/Patch', { ...other, namespace: 'other', patch: patch(labels) }, false],
+      [
+        'changes owners',
+        'troupe.v1.Pods/Patch',
+        { ...other, patch: patch({ metadata: { ownerReferences: [] } }) },
+        false,
+      ],
+      ['takes all labels', 'troupe.v1.Pods/Patch', { ...other, patch: patch({ metadata: { labels: null } }) }, false],
+      ['changes a spec', 'troupe.v1.Pods/Patch', { ...other, patch: patch({ ...labels, spec: {} }) }, false],
+      ['writes a status', 'troupe.v1.Pods/Patch', { ...other, subresource: 'status', patch: patch(labels) }, false],
+      ['ends one', 'troupe.v1.Pods/Delete', other, false],
+      ['labels a service', 'troupe.v1.Services/Patch', { ...other, patch: patch(labels) }, false],
+    ];
+    for (const [what, method, request, isAllowed] of rows)
+      it(`${isAllowed ? '' : 'is refused: '}${what}`, () => {
+        const check = (): void => {
+          checkAccess(labelling, method, request);
+        };
+        if (isAllowed) check();
+        else assert.throws(check, (error) => hasReason(error, 'Forbidden'));
+        assert.throws(() => {
+          checkAccess(identity, method, request);
+        }, 'without the grant all of it is refused');
+      });
+  });
+
   it('lends the pull secrets of its account to a pod that names none', () => {
     const account = { imagePullSecrets: [{ name: 'registry' }] };
     const admitted = (spec: object): unknown => {
       const pod = { spec: structuredClone(spec) as { imagePullSecrets?: unknown } };
-      admitPod(pod, { reachable: false, account: () => account, random: () => 0 });
+      admitPod(pod, { reachable: false, hasRoot: false, account: () => account, random: () => 0 });
       return pod.spec.imagePullSecrets;
     };
     assert.deepEqual(admitted({}), [{ name: 'registry' }]);
@@ -328,7 +384,7 @@ describe('apiserver/identity: what a pod may do', () => {
       reachable = true,
     ): { volumes?: readonly unknown[]; serviceAccountName?: string } => {
       const pod = { spec: structuredClone(spec) };
-      admitPod(pod, { reachable, account: () => undefined, random: () => 0 });
+      admitPod(pod, { reachable, hasRoot: true, account: () => undefined, random: () => 0 });
       return pod.spec;
     };
     assert.deepEqual(admitted({ containers: [container()] }, false).volumes, undefined);

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseCidr } from '../../../../lib/api/net.ts';
-import { newRegistry } from '../../../../services/apiserver/registry/index.ts';
+import { newRegistry, type RunningRegistry } from '../../../../services/apiserver/registry/index.ts';
+import { LmdbStore } from '../../../../services/apiserver/store/lmdb.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
 import {
   aRegistry,
   closeAll,
@@ -136,6 +141,125 @@ describe('apiserver/registry services', () => {
     assert.match((await type({ type: 'LoadBalancer', externalName: null })).spec.clusterIP, /^10\.0\.0\./);
   });
 
+  describe('switch their type', () => {
+    const balanced = { type: 'LoadBalancer', loadBalancerIP: '192.0.2.7', loadBalancerSourceRanges: ['192.0.2.0/24'] };
+    const local = { ...balanced, externalTrafficPolicy: 'Local', loadBalancerClass: 'example.com/fast' };
+    const name = { type: 'ExternalName', externalName: 'db.example.com', selector: null };
+    const inside = [
+      ...['clusterIP', 'clusterIPs', 'internalTrafficPolicy', 'ipFamilies', 'ipFamilyPolicy'],
+      ...['ports', 'selector', 'sessionAffinity', 'type'],
+    ];
+    const cases = [
+      { from: {}, to: { type: 'NodePort' }, gets: ['externalTrafficPolicy', 'nodePort'], keeps: true },
+      { from: { type: 'NodePort' }, to: { type: 'ClusterIP' }, gets: [], keeps: true },
+      {
+        from: { type: 'NodePort' },
+        to: { type: 'LoadBalancer' },
+        gets: ['externalTrafficPolicy', 'allocateLoadBalancerNodePorts', 'nodePort'],
+        keeps: true,
+        keepsPort: true,
+      },
+      { from: local, to: { type: 'ClusterIP' }, gets: [], keeps: true },
+      {
+        from: local,
+        to: { externalTrafficPolicy: 'Cluster' },
+        gets: [
+          ...['allocateLoadBalancerNodePorts', 'externalTrafficPolicy', 'loadBalancerClass', 'loadBalancerIP'],
+          ...['loadBalancerSourceRanges', 'nodePort'],
+        ],
+        keeps: true,
+        keepsPort: true,
+      },
+      {
+        from: local,
+        to: { type: 'NodePort' },
+        gets: ['externalTrafficPolicy', 'nodePort'],
+        keeps: true,
+        keepsPort: true,
+      },
+      { from: name, to: { type: 'ClusterIP' }, gets: [], keeps: false },
+    ];
+    for (const { from, to, gets, keeps, keepsPort } of cases) {
+      it(`from ${JSON.stringify(from)} with ${JSON.stringify(to)}`, async () => {
+        const subject = await aRegistry();
+        const before = await create(subject, 'a', { selector: { app: 'web' }, ...from });
+        const next = objectOf(await subject.registry.patch('services', 'default/a', { spec: to }, {}));
+        const spec = next.spec as unknown as Record<string, unknown>;
+        const has = [...Object.keys(spec), ...(next.spec.ports[0].nodePort === undefined ? [] : ['nodePort'])];
+        const want = new Set([...inside, ...gets]);
+        if (from === name) want.delete('selector');
+        assert.deepEqual(has.sort(), [...want].sort());
+        if (keeps) assert.equal(next.spec.clusterIP, before.spec.clusterIP);
+        if (keepsPort === true) assert.equal(next.spec.ports[0].nodePort, before.spec.ports[0].nodePort);
+      });
+    }
+
+    it('and what the balancer had given is told no longer', async () => {
+      const subject = await aRegistry();
+      await create(subject, 'a', { type: 'LoadBalancer' });
+      const status = { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } };
+      await subject.registry.patch('services', 'default/a', { status }, { subresource: 'status' });
+      const kept = objectOf(
+        await subject.registry.patch('services', 'default/a', { spec: { selector: { b: 'c' } } }, {}),
+      );
+      assert.deepEqual(kept.status, { loadBalancer: { ingress: [{ ip: '192.0.2.1', ipMode: 'VIP' }] } });
+      const next = objectOf(await subject.registry.patch('services', 'default/a', { spec: { type: 'ClusterIP' } }, {}));
+      assert.deepEqual(next.status, { loadBalancer: {} });
+    });
+
+    it('and a balancer that asks for no node ports loses those it leaves out', async () => {
+      const subject = await aRegistry(small);
+      const before = await create(subject, 'a', { type: 'LoadBalancer' });
+      const without = { type: 'LoadBalancer', allocateLoadBalancerNodePorts: false };
+      const next = objectOf(
+        await subject.registry.update('services', 'default/a', serviceDraft({ name: 'a' }, without), {}),
+      );
+      assert.equal(next.spec.ports[0].nodePort, undefined);
+      const ports = [{ port: 80, nodePort: before.spec.ports[0].nodePort }];
+      await create(subject, 'b', { type: 'NodePort', ports });
+    });
+  });
+
+  it('get a port for health checks when balancers are to find the nodes with endpoints, and give it back', async () => {
+    const subject = await aRegistry(small);
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
+    const made = await create(subject, 'a', spec);
+    const { healthCheckNodePort } = made.spec as unknown as { readonly healthCheckNodePort: number };
+    assert.ok(healthCheckNodePort >= 30_000 && healthCheckNodePort <= 30_002);
+    assert.notEqual(healthCheckNodePort, made.spec.ports[0].nodePort);
+    const kept = objectOf(
+      await subject.registry.update('services', 'default/a', serviceDraft({ name: 'a' }, spec), {}),
+    );
+    assert.deepEqual(kept.spec, made.spec);
+    const ports = [{ port: 80, nodePort: healthCheckNodePort }];
+    await rejects(create(subject, 'b', { type: 'NodePort', ports }), 'Invalid', /already allocated \(to default\/a\)/);
+    await rejects(
+      create(subject, 'c', { ...spec, healthCheckNodePort: 80 }),
+      'Invalid',
+      /spec.healthCheckNodePort.*not in the valid range/,
+    );
+    await subject.registry.delete('services', 'default/a', {});
+    await create(subject, 'b', { type: 'NodePort', ports });
+  });
+
+  it('may ask for a load balancer as it was once spelled', async () => {
+    const subject = await aRegistry();
+    for (const [field, type] of [
+      [{ createExternalLoadBalancer: true }, 'LoadBalancer'],
+      [{ CreateExternalLoadBalancer: true }, 'LoadBalancer'],
+      [{ createExternalLoadBalancer: false }, 'ClusterIP'],
+    ] as const) {
+      for (const draft of [{ ...serviceDraft(), ...field }, serviceDraft({ name: 'web' }, field)]) {
+        const made = await subject.registry.create('services', 'default', draft, {
+          dryRun: true,
+          fieldValidation: 'Strict',
+        });
+        assert.equal((objectOf(made).spec as unknown as { readonly type: string }).type, type);
+        assert.match(made.warnings?.[0] ?? '', /xternalLoadBalancer is a former spelling/);
+      }
+    }
+  });
+
   it('do not hand on a released address for ten minutes, unless it is asked for or nothing else is left', async () => {
     const picks: number[] = [];
     const subject = await aRegistry({ ...small, random: () => picks[0] ?? 0.3 });
@@ -167,6 +291,52 @@ describe('apiserver/registry services', () => {
       );
     } finally {
       await registry.close();
+    }
+  });
+
+  it('keep address and quarantine over restarts of apiserver and store', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'troupe-claims-'));
+    const clock = new FakeClock();
+    const tiny = { ...small, serviceCidr: parseCidr('10.0.0.0/29') ?? assert.fail() };
+    const open = async (): Promise<{ readonly registry: RunningRegistry; close(): Promise<void> }> => {
+      const store = new LmdbStore({ folder, clock });
+      const registry = await newRegistry({ store, clock, ...tiny });
+      return {
+        registry,
+        async close() {
+          await registry.close();
+          await store.close();
+        },
+      };
+    };
+    const made = async (registry: RunningRegistry, name: string, clusterIP?: string): Promise<string> =>
+      objectOf(await registry.create('services', 'default', serviceDraft({ name }, clusterIP ? { clusterIP } : {}), {}))
+        .spec.clusterIP;
+    try {
+      const first = await open();
+      const [kept, gone] = [await made(first.registry, 'kept'), await made(first.registry, 'gone')];
+      await first.registry.delete('services', 'default/gone', {});
+      await first.close();
+
+      const second = await open();
+      await rejects(made(second.registry, 'thief', kept), 'Invalid', /already allocated \(to default\/kept\)/);
+      const still = await second.registry.get('services', 'default/kept');
+      assert.equal(objectOf({ served: still ?? assert.fail() }).spec.clusterIP, kept);
+      await clock.advance(9 * 60_000 + 59_000);
+      const others = [
+        await made(second.registry, 'b'),
+        await made(second.registry, 'c'),
+        await made(second.registry, 'd'),
+      ];
+      assert.ok(!others.includes(gone), 'in quarantine, though made before the restart');
+      await second.close();
+
+      const third = await open();
+      await clock.advance(1_000);
+      assert.equal(await made(third.registry, 'e'), gone, 'the last one, ten minutes after');
+      await third.close();
+    } finally {
+      await rm(folder, { recursive: true, force: true });
     }
   });
 

@@ -295,6 +295,24 @@ describe('apiserver/registry update and patch', () => {
       await registry.bind(binding('n1', { uid: pod.metadata.uid }), {});
     });
 
+    it('binds a pod with scheduling gates when the last of them is gone, and says from the first why it waits', async () => {
+      const { registry } = await aRegistry();
+      const gated = podDraft({ name: 'web' }, { schedulingGates: [{ name: 'licence' }] });
+      const pod = objectOf(await registry.create('pods', 'default', gated, {}));
+      assert.deepEqual(pod.status.conditions, [
+        {
+          ...{
+            type: 'PodScheduled',
+            status: 'False',
+            reason: 'SchedulingGated',
+            lastTransitionTime: '2026-01-01T00:00:00Z',
+          },
+          message: 'Scheduling is blocked due to non-empty scheduling gates',
+        },
+      ]);
+      await rejects(registry.bind(binding('n1'), {}), 'Conflict', /has scheduling gates: licence$/);
+    });
+
     it('does not bind what is absent or going away', async () => {
       const { registry } = await aRegistry();
       await rejects(registry.bind(binding('n1'), {}), 'NotFound');

@@ -3,7 +3,8 @@ import type { ApiObject, PersistentVolume, PersistentVolumeClaim, Pod, Volume } 
 import { newFakeDisks } from '../../../../node-agent/disks/disks.ts';
 import { newClaimDriver } from '../../../../node-agent/volumes/claim.ts';
 import { VolumeError, type ConfigReader, type VolumeDriver } from '../../../../node-agent/volumes/driver.ts';
-import { aClaim, aNode, aPod, aVolume, refOf } from '../../../support/builders.ts';
+import { aNode, aPod } from '../../../support/builders.ts';
+import { aClaim, aVolume, refOf } from '../../../support/storage-builders.ts';
 
 const volume: Volume = { name: 'v', persistentVolumeClaim: { claimName: 'data' } };
 const podNamed = (name: string, creationTimestamp = '2026-01-01T00:00:00Z'): Pod =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Pod, Volume } from '../../../../lib/api/objects.ts';
 import type { ConfigReader } from '../../../../node-agent/volumes/driver.ts';
-import { configReferences, projectedFiles, tellsOfItself } from '../../../../node-agent/volumes/projection.ts';
+import { projectedFiles, tellsOfItself, volumeReferences } from '../../../../node-agent/volumes/projection.ts';
 import { aPod } from '../../../support/builders.ts';
 
 describe('node-agent/volumes/projection', () => {
@@ -77,7 +77,7 @@ describe('node-agent/volumes/projection', () => {
     const pod = (...volumes: readonly Omit<Volume, 'name'>[]): Pod =>
       aPod({ spec: { volumes: volumes.map((volume, index) => ({ name: `v${index}`, ...volume })) } });
     assert.deepEqual(
-      configReferences(
+      volumeReferences(
         pod(
           { emptyDir: {} },
           { configMap: { name: 'same' } },
@@ -87,7 +87,7 @@ describe('node-agent/volumes/projection', () => {
               sources: [{ configMap: { name: 'same' } }, { secret: { name: 'other' } }, { downwardAPI: name }],
             },
           },
-        ),
+        ).spec.volumes,
       ),
       [
         { resource: 'configmaps', name: 'same' },

@@ -1,0 +1,41 @@
+import type { Pod } from '../../lib/api/objects.ts';
+import { controllerOf, isDeleting, isTerminal } from '../../lib/api/pods.ts';
+import type { Told } from '../../lib/api/replacing.ts';
+
+/** What may go with the pods of a node. */
+export interface Allowed {
+  /** Pods that nobody makes anew. */
+  readonly force: boolean;
+  readonly emptyDirData: boolean;
+}
+
+export interface Sorted {
+  /** To be evicted. */
+  readonly go: readonly Pod[];
+  /** Not to be touched, with the reason. */
+  readonly stay: readonly Told[];
+  /** Why nothing is done at all. */
+  readonly against: readonly Told[];
+}
+
+/** Which pods of a node a drain is about. */
+export function sortPods(pods: readonly Pod[], allowed: Allowed): Sorted {
+  const go: Pod[] = [];
+  const stay: Told[] = [];
+  const against: Told[] = [];
+  for (const pod of pods) {
+    const owner = controllerOf(pod);
+    if (owner?.kind === 'DaemonSet' && !isTerminal(pod))
+      stay.push({ pod, why: `belongs to DaemonSet ${owner.name}, which would only make it anew here` });
+    else if (isTerminal(pod) || isDeleting(pod)) go.push(pod);
+    else if (owner === undefined && !allowed.force)
+      against.push({ pod, why: 'has no controller: nobody makes it anew elsewhere (--force evicts it all the same)' });
+    else if (hasEmptyDir(pod) && !allowed.emptyDirData)
+      against.push({ pod, why: 'has data in an emptyDir, which goes with it (--delete-emptydir-data lets it go)' });
+    else go.push(pod);
+  }
+  return { go, stay, against };
+}
+
+const hasEmptyDir = ({ spec }: Pod): boolean =>
+  spec.volumes?.some(({ emptyDir }) => emptyDir !== undefined && emptyDir.medium !== 'Memory') === true;

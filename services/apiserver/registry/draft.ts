@@ -1,0 +1,7 @@
+import type { MutableJson } from '../../../lib/api/json.ts';
+
+/** What a client sent, read, and what it should be told of it. */
+export interface Draft {
+  readonly object: MutableJson;
+  readonly warnings: readonly string[];
+}
