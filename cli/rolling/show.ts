@@ -4,6 +4,7 @@ import {
   agreementOf,
   isRollingEnd,
   orderOf,
+  predecessorOf,
   rollingStatusOf,
   type RollingStatus,
 } from '../../lib/api/rolling-updates.ts';
@@ -29,6 +30,7 @@ export async function showUpdate(session: Session, update: Update): Promise<void
     page.event(event);
   });
   try {
+    const rcs = new Map(items.map((rc) => [rc.metadata.uid, rc]));
     let last = newest(items, update);
     if (last !== undefined) page.status(last);
     if (last === undefined || !isRest(items, update, last)) {
@@ -38,12 +40,16 @@ export async function showUpdate(session: Session, update: Update): Promise<void
         { namespace, fromRevision: revision },
         signal,
       )) {
-        if (object === undefined || type === 'DELETED') continue;
-        const status = newest([object], update);
+        if (object === undefined) continue;
+        const { uid } = object.metadata;
+        if (type === 'ADDED' && rcs.has(uid)) rcs.clear(); // the history was too short: all that are there come again
+        if (type === 'DELETED') rcs.delete(uid);
+        else rcs.set(uid, object);
+        const status = newest([...rcs.values()], update);
         if (status === undefined) continue;
         if (JSON.stringify(status) !== JSON.stringify(last)) page.status(status);
         last = status;
-        if (isRest([object], update, status)) break;
+        if (isRest([...rcs.values()], update, status)) break;
       }
     }
     if (session.signal.aborted) {
@@ -70,8 +76,9 @@ const newest = (rcs: readonly ReplicationController[], { uid }: Update): Rolling
 function isRest(rcs: readonly ReplicationController[], { uid }: Update, { phase, reason }: RollingStatus): boolean {
   const next = rcs.find(({ metadata }) => metadata.uid === uid);
   const order = next && orderOf(next);
-  if (phase === 'Succeeded') return next === undefined || agreementOf(next) === undefined;
-  if (phase === 'RolledBack') return true;
+  // What is said of the end comes before the one that has given its pods away is gone.
+  if (isRollingEnd(phase))
+    return (next === undefined || agreementOf(next) === undefined) && !rcs.some((rc) => predecessorOf(rc)?.uid === uid);
   if (phase === 'Paused') return order === 'pause';
   if (phase === 'Canary') return order === undefined;
   return phase === 'Stopped' && (order === undefined || reason === 'SourceGone');

@@ -5,6 +5,7 @@ import {
   orderOf,
   rollingStatusAnnotation,
   rollingUpdateAnnotation,
+  takesOverAnnotation,
   type RollingStatus,
 } from '../../../lib/api/rolling-updates.ts';
 import { anRc } from '../../support/builders.ts';
@@ -133,6 +134,32 @@ describe('cli/rolling-update', () => {
     assert.match(err, /web-1 has given way to web-2/);
   });
 
+  for (const { what, status, written } of [
+    {
+      what: 'its pods are handed to one with the old name',
+      status: 'Succeeded',
+      written: { [takesOverAnnotation]: JSON.stringify({ name: 'web-2', uid: 'u2' }) },
+    },
+    { what: 'it has given its pods back', status: 'RolledBack', written: {} },
+  ] as const)
+    it(`does not end before the new one is gone, where ${what}`, async () => {
+      client.put('replicationcontrollers', web2('Progressing'));
+      const running = start(client, 'rolling-update web-1');
+      await until(() => running.out() !== '' && client.watching > 0, { what: 'the first line' });
+      const more = status === 'RolledBack' ? { reason: 'Ordered' } : {};
+      const ended = { ...web1.metadata, annotations: { ...written, [rollingStatusAnnotation]: said(status, more) } };
+      client.put('replicationcontrollers', { ...web1, metadata: ended });
+      await until(() => running.out().includes(status), { what: 'the end is told' });
+      assert.equal(await Promise.race([running.said, later()]), undefined, 'web-2 is there still');
+      client.remove('replicationcontrollers', 'default/web-2');
+      if (status === 'Succeeded') {
+        assert.equal(await Promise.race([running.said, later()]), undefined, 'web-1 has not taken the pods');
+        const { [takesOverAnnotation]: _, ...annotations } = ended.annotations as Readonly<Record<string, string>>;
+        client.put('replicationcontrollers', { ...web1, metadata: { ...ended, annotations } });
+      }
+      assert.equal((await running.said).code, 0);
+    });
+
   it('ends with the cause where it stopped, and says what can be done', async () => {
     const why = { reason: 'ImagePullBackOff', message: 'pod web-2-x: container app: no such image' };
     client.put('replicationcontrollers', web2('Stopped', why));
@@ -176,6 +203,12 @@ describe('cli/rolling-update', () => {
     assert.match(out, /web-1 {2}·{24} {2}0 of 0 ready/);
   });
 });
+
+/** All that is under way without waiting for a timer has had its turn. */
+const later = (): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 20);
+  });
 
 function manifest(name: string, labels: Readonly<Record<string, string>>): string {
   const lines = (indent: string): string =>
