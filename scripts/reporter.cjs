@@ -22,19 +22,25 @@ module.exports = class extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
     const { output } = options.reporterOptions ?? {};
+    /** By file, so that one that is run again takes the place of its first run. */
+    const files = {};
+    const count = (what) => (test) => {
+      const counts = (files[test.file ?? ''] ??= { passes: 0, failures: 0, pending: 0 });
+      counts[what] += 1;
+    };
+    runner.on('pass', count('passes')).on('fail', count('failures')).on('pending', count('pending'));
     runner.once('end', () => {
       setTimeout(() => {
         process.stderr.write(`\nleft open by a test:\n  ${whatIsOpen().join('\n  ')}\n`);
         process.exit(); // with what the tests came to
       }, openAtMostMs).unref();
       if (output === undefined) return;
-      const { passes, failures, pending } = this.stats;
       const failed = this.failures.map((test) => ({
-        file: test.file,
+        file: test.file ?? '',
         name: test.fullTitle(),
         cause: String(test.err?.stack ?? test.err?.message ?? test.err),
       }));
-      writeFileSync(output, JSON.stringify({ passes, failures, pending, failed }));
+      writeFileSync(output, JSON.stringify({ files, failed }));
     });
   }
 };
