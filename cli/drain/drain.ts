@@ -9,7 +9,7 @@ import { Wake } from '../../lib/view/wake.ts';
 import { follow } from '../follow.ts';
 import type { Session } from '../session.ts';
 import { AlreadyReported } from '../shell.ts';
-import { sortPods, type Allowed } from './decide.ts';
+import { finishedWords, hasFinished, sortPods, type Allowed } from './decide.ts';
 
 export interface DrainOptions extends Allowed {
   readonly gracePeriodSeconds: number | undefined;
@@ -56,14 +56,15 @@ export async function drain(session: Session, name: string, options: DrainOption
         });
   const drainer = new Drainer(session, client, options, AbortSignal.any([session.signal, over.signal]));
   let count = 0;
+  let finished = 0;
   try {
     // A pod may have been on its way here when the node was cordoned.
     for (let first = true; ; first = false) {
       const { go, stay } = sortPods(await onNode(), { force: true, emptyDirData: true });
       if (first) for (const { pod, why } of stay) session.note(`pod ${keyOf(pod)} stays: it ${why}`);
+      finished = stay.filter(({ pod }) => hasFinished(pod)).length;
       if (go.length === 0) break;
-      count += go.length;
-      await drainer.empty(go);
+      count += await drainer.empty(go);
     }
   } finally {
     stopClock();
@@ -75,10 +76,14 @@ export async function drain(session: Session, name: string, options: DrainOption
     throw new Error(
       `node/${name} has no pods left, but it is ${node === undefined ? 'gone' : 'not ready'}: nobody can say that their containers have ended`,
     );
-  session.print(
-    `node/${name} drained: ${count} ${count === 1 ? 'pod' : 'pods'}, and the node says that their containers are gone`,
-  );
+  const kept =
+    finished === 0
+      ? ''
+      : `; ${counted(finished)} that had finished ${finished === 1 ? 'stays' : 'stay'}, with the logs`;
+  session.print(`node/${name} drained: ${counted(count)}, and the node says that their containers are gone${kept}`);
 }
+
+const counted = (pods: number): string => `${pods} ${pods === 1 ? 'pod' : 'pods'}`;
 
 class Drainer {
   readonly #session: Session;
@@ -101,20 +106,30 @@ class Drainer {
     this.#signal = signal;
   }
 
-  /** Resolves when all of them are gone. Rejects with what they wait for when the time is over. */
-  async empty(pods: readonly Pod[]): Promise<void> {
+  /**
+   * Resolves when all of them are gone or have finished by themselves, with how many are gone. Rejects with what they wait for when the time
+   * is over.
+   */
+  async empty(pods: readonly Pod[]): Promise<number> {
     for (const namespace of new Set(pods.map(({ metadata }) => metadata.namespace ?? '')))
       await this.#follow(namespace);
     const uids = new Set(pods.map(({ metadata }) => metadata.uid));
+    let gone = 0;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure as Error;
       for (const uid of [...uids]) {
-        if (this.#pods.has(uid)) continue;
+        const now = this.#pods.get(uid);
+        if (now !== undefined && !hasFinished(now)) continue;
         uids.delete(uid);
+        if (now !== undefined) {
+          this.#say(now, `stays: it ${finishedWords(now)}`);
+          continue;
+        }
+        gone++;
         const pod = pods.find(({ metadata }) => metadata.uid === uid);
         if (pod !== undefined) this.#session.print(`pod ${keyOf(pod)} is gone`);
       }
-      if (uids.size === 0) return;
+      if (uids.size === 0) return gone;
       if (this.#signal.aborted) throw this.#unfinished(uids);
       await this.#step([...uids].flatMap((uid) => this.#pods.get(uid) ?? []));
       await this.#wake.nextOr(this.#session.shell.clock, askAgainMs, this.#signal);

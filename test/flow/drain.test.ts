@@ -123,6 +123,35 @@ describe('flow: draining a node', function () {
     assert.deepEqual(await onNode('node-2'), []);
   });
 
+  it('leaves a pod that has finished, though it finishes while others are waited for, and says so', async () => {
+    const engine = cluster.engineOf('node-1');
+    let atMs = 300;
+    engine.onStart = ({ image }) => (image === 'work:1' ? { exitCode: 0, afterMs: atMs } : undefined);
+    const work = (name: string): Promise<unknown> =>
+      cluster.client.create('pods', {
+        metadata: { name, namespace: 'default', labels: { app: 'work' } },
+        spec: { nodeName: 'node-1', restartPolicy: 'Never', containers: [{ name: 'app', image: 'work:1' }] },
+      });
+    const phase = async (name: string): Promise<string | undefined> =>
+      (await cluster.client.get('pods', `default/${name}`))?.status.phase;
+    await work('early');
+    await cluster.until('its end', async () => (await phase('early')) === 'Succeeded');
+    await cluster.client.create('poddisruptionbudgets', {
+      metadata: { name: 'work', namespace: 'default' },
+      spec: { selector: { matchLabels: { app: 'work' } }, maxUnavailable: 0 },
+    });
+    atMs = 5_000;
+    await work('late');
+    await cluster.until('the other to run', async () => (await phase('late')) === 'Running');
+    const running = drain('node-1 --force');
+    assert.equal(await ended(running), 0, running.err());
+    const words = 'stays: it has finished \\(Succeeded\\), and its logs can be read until it is removed';
+    assert.match(running.err(), new RegExp(`pod default/early ${words}`));
+    assert.match(running.err(), new RegExp(`pod default/late waits: .*\npod default/late ${words}`));
+    assert.match(running.out(), /drained: 0 pods, .*gone; 2 pods that had finished stay, with the logs\n$/);
+    assert.deepEqual([await phase('early'), await phase('late')], ['Succeeded', 'Succeeded']);
+  });
+
   it('does nothing where pods would be lost, and says which', async () => {
     await cluster.client.create('pods', {
       metadata: { name: 'alone', namespace: 'default' },

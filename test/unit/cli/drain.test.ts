@@ -63,6 +63,23 @@ describe('cli/drain decide', () => {
     ]);
   });
 
+  it('leaves pods that have finished, whoever they belong to: their logs would go with them', () => {
+    const pods = [
+      owned('done', { phase: 'Succeeded', spec: { volumes: [{ name: 'data', emptyDir: {} }] } }),
+      aPod({ name: 'failed', nodeName: 'n1', phase: 'Failed' }),
+      owned('going', { phase: 'Succeeded', deleted: true }),
+    ];
+    const { go, stay, against } = sortPods(pods, { force: false, emptyDirData: false });
+    assert.deepEqual([names(go), against], [['going'], []]);
+    assert.deepEqual(
+      stay.map(({ pod, why }) => `${pod.metadata.name} ${why}`),
+      [
+        'done has finished (Succeeded), and its logs can be read until it is removed',
+        'failed has finished (Failed), and its logs can be read until it is removed',
+      ],
+    );
+  });
+
   it('touches no pod of a DaemonSet, and none that would be lost unless it may', () => {
     const daemon = aPod({ name: 'daemon', nodeName: 'n1' });
     const controlled: Pod = {
