@@ -28,7 +28,7 @@ module.exports = {
     below('lib/client', 'lib/base', 'lib/api'),
     below('lib/view', 'lib/base', 'lib/api', 'lib/bus', 'lib/client'),
     below('lib/controller', 'lib/base', 'lib/api', 'lib/bus', 'lib/client', 'lib/view'),
-    below('lib/rollout', 'lib/base', 'lib/api'),
+    below('lib/rollout', 'lib/base', 'lib/api', 'lib/bus', 'lib/client', 'lib/view'),
     below('lib/placing', 'lib/base', 'lib/api', 'lib/view'),
     below('node-agent', ...lib),
     below('cli', ...lib),

@@ -1,16 +1,30 @@
 import type { Clock } from '../../lib/base/clock.ts';
-import { ApiError, hasReason, type Reason } from '../../lib/base/errors.ts';
+import { ApiError, hasReason, messageOf, type Reason } from '../../lib/base/errors.ts';
 import { eachAtMost } from '../../lib/base/parallel.ts';
 import { isGone } from '../../lib/api/ending.ts';
 import { keyOf, makeKey, type Key } from '../../lib/api/keys.ts';
 import { formatSelector, matches, selectorOfLabelSelector } from '../../lib/api/labels.ts';
-import type { ControllerRevision, DaemonSet, Pod } from '../../lib/api/objects.ts';
+import type { ControllerRevision, DaemonSet, Pod, PodTemplateSpec } from '../../lib/api/objects.ts';
 import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
 import type { Client, Draft, Outcome } from '../../lib/client/client.ts';
 import { TerminalError, type Controller, type SyncResult } from '../../lib/controller/controller.ts';
 import type { Recorder } from '../../lib/controller/events.ts';
+import type { FollowedConfig } from '../../lib/rollout/followed-config.ts';
+import { ensureCopies } from '../../lib/rollout/keep-copies.ts';
+import {
+  configIn,
+  copiesOf,
+  dataBackTo,
+  heldAnnotation,
+  resolveConfig,
+  type Held,
+  type Resolved,
+  type SeenConfig,
+} from '../../lib/rollout/resolve-config.ts';
+import { revertedAnnotation, revertedOf } from '../../lib/rollout/reverted.ts';
 import { reconcile, type Plan } from './reconcile.ts';
-import { hashOfRevision, historyOf, isOf } from './revisions.ts';
+import { hashOfRevision, historyOf, isOf, rolledOutAnnotation } from './revisions.ts';
+import { generationOf, isRolledOut, onFailure, revertOf, type Revert } from './rollout.ts';
 import { sameStatus, statusOf, type Failure } from './status.ts';
 import { adopted, hashLabel, ownerReferenceOf, podOf, released, type Place } from './template.ts';
 import type { Views } from './wake.ts';
@@ -21,6 +35,20 @@ export interface Parts extends Views {
   readonly clock: Clock;
   /** Most pods made in one pass. */
   readonly burst: number;
+  /** The ConfigMaps and Secrets that templates name of which they are a part. */
+  readonly config: FollowedConfig;
+}
+
+/** A DaemonSet as it is looked at once. */
+interface Look {
+  /** As it is in the API. */
+  readonly set: DaemonSet;
+  /** With the template that its pods are to have: with the names of copies, where configuration is a part of it. */
+  readonly rolled: DaemonSet;
+  readonly seen: readonly SeenConfig[];
+  readonly resolved: Resolved;
+  /** Of the newest template. */
+  readonly current: ControllerRevision;
 }
 
 const writesAtOnce = 16;
@@ -42,7 +70,10 @@ const mostNames = 20;
 /** Until the next look where it was. */
 const lateMs = 200;
 
-/** Keeps one pod of each DaemonSet on every node that fits (F179). Writes pods, ControllerRevisions, and the status of DaemonSets. */
+/**
+ * Keeps one pod of each DaemonSet on every node that fits (F179). Writes pods, ControllerRevisions, copies of what
+ * templates name, the template of a DaemonSet that is taken back, and the status of DaemonSets.
+ */
 export class DaemonSetController implements Controller {
   readonly name = 'daemonset-controller';
   readonly #parts: Parts;
@@ -58,7 +89,10 @@ export class DaemonSetController implements Controller {
     if (signal !== this.#leadership) this.#sure = new Set();
     this.#leadership = signal;
     const set = this.#parts.sets.get(key);
-    if (set === undefined || isDeleting(set)) return void this.#sure.delete(key); // its pods are the garbage collector's
+    if (set === undefined || isDeleting(set)) {
+      this.#parts.config.forget(key);
+      return void this.#sure.delete(key); // its pods are the garbage collector's
+    }
     try {
       return await this.#bring(key, set, signal);
     } catch (error) {
@@ -69,20 +103,32 @@ export class DaemonSetController implements Controller {
   }
 
   async #bring(key: Key, set: DaemonSet, signal: AbortSignal): Promise<SyncResult | void> {
-    const { nodes, clock, burst } = this.#parts;
-    const hash = await this.#keepHistory(set, signal);
-    if (hash === undefined) return { requeueAfterMs: soonMs };
+    const { nodes, clock, burst, config } = this.#parts;
+    await this.#adoptRevisions(set, signal);
+    const history = this.#revisions(set).map(copiesOf);
+    const seen = await config.read(key, set.metadata.namespace ?? '', configIn(set, history));
+    const resolved = resolveConfig(set, history, seen);
+    if (resolved.undone !== undefined) return this.#writeTemplate(set, resolved.undone);
+    const rolled = { ...set, spec: { ...set.spec, template: resolved.template } };
+    const current = await this.#keepHistory(rolled, resolved, signal);
+    if (current === undefined) return { requeueAfterMs: soonMs };
+    const look = { set, rolled, seen, resolved, current };
+    await this.#ensure(look);
     const pods = await this.#observed(key, set);
-    const plan = reconcile(set, { nodes: nodes.list(), pods, hash }, clock.now());
+    const observed = { nodes: nodes.list(), pods, hash: hashOfRevision(current), isRolledOut: isRolledOut(current) };
+    const plan = reconcile(rolled, observed, clock.now());
+    const revert = revertOf(set, this.#revisions(set), { current, failure: plan.failure, inUse: this.#inUse(set) });
+    if (revert !== undefined) return this.#revert(look, revert);
+    if (plan.isWhole && !isRolledOut(current) && onFailure(set) !== 'continue') await this.#noteRolledOut(current);
     if (plan.adopt.length > 0 && !(await this.#isThere(set, signal))) return { requeueAfterMs: soonMs };
     await this.#write([
       ...plan.adopt.map((pod) => adopted(set, pod)),
       ...plan.release.map((pod) => released(set, pod)),
     ]);
-    const created = await this.#create(set, plan);
+    const created = await this.#create(rolled, plan);
     const failure = created.failure ?? (await this.#remove(set, plan.remove));
     this.#tellHeld(set, plan.held);
-    await this.#report(key, set, hash, failure);
+    await this.#report(key, look, plan, failure);
     if (failure !== undefined) await this.#fail(set, failure);
     if (created.late) {
       this.#sure.delete(key);
@@ -116,25 +162,90 @@ export class DaemonSetController implements Controller {
     return [...pods.by('owner', metadata.uid), ...pods.by('ownerless', metadata.namespace ?? '')];
   }
 
-  /** The hash of the newest template; undefined while its revision is being made. */
-  async #keepHistory(set: DaemonSet, signal: AbortSignal): Promise<string | undefined> {
-    const { client, revisions, pods } = this.#parts;
-    const orphans = revisions
+  /** The oldest first. */
+  #revisions({ metadata }: DaemonSet): readonly ControllerRevision[] {
+    return this.#parts.revisions
+      .by('owner', metadata.uid)
+      .filter((each) => !isDeleting(each))
+      .sort((a, b) => a.revision - b.revision);
+  }
+
+  /** The hashes of the templates of which there are pods. */
+  #inUse({ metadata }: DaemonSet): ReadonlySet<string> {
+    return new Set(this.#parts.pods.by('owner', metadata.uid).map((pod) => pod.metadata.labels?.[hashLabel] ?? ''));
+  }
+
+  /** Takes those that match and have no owner, such as those that a deleted DaemonSet left behind on purpose. */
+  async #adoptRevisions(set: DaemonSet, signal: AbortSignal): Promise<void> {
+    const orphans = this.#parts.revisions
       .by('ownerless', set.metadata.namespace ?? '')
       .filter((each) => matches(selectorOfLabelSelector(set.spec.selector), each.metadata.labels) && !isDeleting(each));
     if (orphans.length > 0 && (await this.#isThere(set, signal)))
       for (const each of orphans) await this.#adoptRevision(set, each);
-    const inUse = new Set(pods.by('owner', set.metadata.uid).map(({ metadata }) => metadata.labels?.[hashLabel] ?? ''));
-    const owned = revisions.by('owner', set.metadata.uid).filter((each) => !isDeleting(each));
-    const history = historyOf(set, owned, inUse);
+  }
+
+  /** The revision of the newest template, `set` being as its pods are made; undefined while it is being made. */
+  async #keepHistory(
+    set: DaemonSet,
+    { copies }: Resolved,
+    signal: AbortSignal,
+  ): Promise<ControllerRevision | undefined> {
+    const { client, revisions } = this.#parts;
+    const history = historyOf(set, this.#revisions(set), this.#inUse(set), copies);
     if (history.create !== undefined) return this.#makeRevision(set, history.create, signal);
-    if (history.write !== undefined) revisions.wrote(await client.update('controllerrevisions', history.write));
+    let { current } = history;
+    if (history.write !== undefined) {
+      current = await client.update('controllerrevisions', history.write);
+      revisions.wrote(current);
+    }
     for (const each of history.remove) {
       const { uid } = each.metadata;
       await client.delete('controllerrevisions', keyOf(each), { preconditions: { uid } }).catch(unlessGone);
       revisions.wroteDeletion(each);
     }
-    return history.hash;
+    return current;
+  }
+
+  /** Says so on the DaemonSet where the copies that its pods need cannot be made: then none of them is. */
+  async #ensure({ set, current, resolved }: Look): Promise<void> {
+    const { client, recorder, config } = this.#parts;
+    try {
+      await ensureCopies({ client, known: config.ensured }, current, resolved.needed);
+    } catch (error) {
+      if (!hasReason(error, 'Conflict'))
+        recorder.event(set, 'Warning', 'ConfigCopyError', `Failed to keep a copy: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  async #noteRolledOut({ metadata, ...current }: ControllerRevision): Promise<void> {
+    const { client, revisions } = this.#parts;
+    const annotations = { ...metadata.annotations, [rolledOutAnnotation]: 'true' };
+    revisions.wrote(await client.update('controllerrevisions', { ...current, metadata: { ...metadata, annotations } }));
+  }
+
+  /** One write changes the template and says why, so that a death in between leaves nothing half done. */
+  async #revert({ set, seen }: Look, { target, mark }: Revert): Promise<SyncResult> {
+    const result = await this.#writeTemplate(set, dataBackTo(generationOf(target), seen), {
+      [revertedAnnotation]: JSON.stringify(mark),
+    });
+    const words = `Back from ${mark.from} to ${mark.to}: ${mark.cause}`;
+    this.#parts.recorder.event(set, 'Warning', 'RolloutReverted', words);
+    return result;
+  }
+
+  /** The DaemonSet's template, in the user's words, with the data that its pods are to have instead of what there is now. */
+  async #writeTemplate(
+    { metadata, ...set }: DaemonSet,
+    { template, held }: { readonly template: PodTemplateSpec; readonly held: Held | undefined },
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<SyncResult> {
+    const { client, sets } = this.#parts;
+    const { [heldAnnotation]: _, ...others } = metadata.annotations ?? {};
+    const annotations = { ...others, ...more, ...(held && { [heldAnnotation]: JSON.stringify(held) }) };
+    const spec = { ...set.spec, template };
+    sets.wrote(await client.update('daemonsets', { ...set, metadata: { ...metadata, annotations }, spec }));
+    return { requeueAfterMs: 0 };
   }
 
   /** Its name is made from the template: where our view is late, or its answer was lost, we meet it here. */
@@ -142,12 +253,12 @@ export class DaemonSetController implements Controller {
     set: DaemonSet,
     draft: Draft<ControllerRevision>,
     signal: AbortSignal,
-  ): Promise<string | undefined> {
+  ): Promise<ControllerRevision | undefined> {
     const { client, revisions, sets } = this.#parts;
     try {
       const made = await client.create('controllerrevisions', draft);
       revisions.wrote(made);
-      return hashOfRevision(made);
+      return made;
     } catch (error) {
       if (!hasReason(error, 'AlreadyExists')) throw error;
     }
@@ -159,8 +270,9 @@ export class DaemonSetController implements Controller {
     if (isOf(set, found) && (owner === undefined || owner.uid === set.metadata.uid)) return undefined; // ours, or to be adopted
     if (owner?.kind === 'DaemonSet' && owner.name === set.metadata.name && owner.uid !== set.metadata.uid)
       return undefined; // of a former life
-    const status = { ...set.status, collisionCount: (set.status.collisionCount ?? 0) + 1 };
-    sets.wrote(await client.updateStatus('daemonsets', { ...set, status }));
+    const asStored = sets.get(keyOf(set)) ?? set; // not with the names of copies
+    const status = { ...asStored.status, collisionCount: (set.status.collisionCount ?? 0) + 1 };
+    sets.wrote(await client.updateStatus('daemonsets', { ...asStored, status }));
     return undefined;
   }
 
@@ -261,13 +373,28 @@ export class DaemonSetController implements Controller {
     }
   }
 
-  async #report(key: Key, seen: DaemonSet, hash: string, failure: Failure | undefined): Promise<void> {
+  async #report(key: Key, look: Look, plan: Plan, failure: Failure | undefined): Promise<void> {
     const { sets, nodes, client, clock } = this.#parts;
-    const set = sets.get(key) ?? seen;
-    if (set.metadata.generation !== seen.metadata.generation) return; // to be looked at anew before it is told
+    const { current, resolved } = look;
+    let set = sets.get(key) ?? look.set;
+    if (set.metadata.generation !== look.set.metadata.generation) return; // to be looked at anew before it is told
+    if (set.metadata.annotations?.[heldAnnotation] !== undefined && resolved.isHeld !== true) {
+      // The same data may come again, and are tried again then.
+      const { resourceVersion } = set.metadata;
+      const patch = { metadata: { resourceVersion, annotations: { [heldAnnotation]: null } } };
+      set = await client.patch('daemonsets', key, patch);
+      sets.wrote(set);
+    }
     const nowMs = clock.now();
-    const { sites } = reconcile(set, { nodes: nodes.list(), pods: this.#inView(set), hash }, nowMs);
-    const status = statusOf(set, sites, failure, nowMs);
+    const observed = { nodes: nodes.list(), pods: this.#inView(set), hash: hashOfRevision(current) };
+    const { sites } = reconcile(set, observed, nowMs);
+    const reverted = revertedOf(set);
+    const rollout = {
+      failure: plan.failure,
+      reverted: reverted?.to === current.metadata.name ? reverted : undefined,
+      held: resolved.held,
+    };
+    const status = statusOf(set, sites, { failure, rollout }, nowMs);
     if (!sameStatus(set.status, status)) sets.wrote(await client.updateStatus('daemonsets', { ...set, status }));
   }
 

@@ -2,8 +2,10 @@ import { matches, selectorOfLabelSelector } from '../../lib/api/labels.ts';
 import type { DaemonSet, Node, Pod } from '../../lib/api/objects.ts';
 import { availableInMs, controllerOf, isActive, isDeleting, isReady, isTerminal } from '../../lib/api/pods.ts';
 import { countOf } from '../../lib/rollout/rollout.ts';
+import { failureAmong, type Failure } from '../../lib/rollout/verdict.ts';
 import { fitOf, isUp, targetOf } from './fit.ts';
 import { holdOf } from './hold.ts';
+import { onFailure } from './rollout.ts';
 import { hashLabel, type Place } from './template.ts';
 
 /** One node, with the pods that are for it. */
@@ -29,6 +31,8 @@ export interface Observed {
   readonly pods: readonly Pod[];
   /** The hash of the newest template. */
   readonly hash: string;
+  /** That template was rolled out to its end before: what happens to its pods now is no failure of a rollout. */
+  readonly isRolledOut?: boolean;
 }
 
 export interface Plan {
@@ -40,6 +44,10 @@ export interface Plan {
   readonly held: readonly Pod[];
   /** When there is more to do by the clock alone. */
   readonly nextMs: number | undefined;
+  /** Why the newest template cannot be good, as long as it is being rolled out: no more steps then, unless these are asked for. */
+  readonly failure: Failure | undefined;
+  /** The newest template is everywhere and available, as far as nodes answer and have room. */
+  readonly isWhole: boolean;
   /** For the status. */
   readonly sites: readonly Site[];
 }
@@ -81,8 +89,16 @@ export function reconcile(set: DaemonSet, observed: Observed, nowMs: number): Pl
       held.push(...hold.last);
     } else create.push({ node, hash: observed.hash, failures: hold.failures, after: hold.after });
   }
-  const step = stepOf(set, roll, nowMs);
   const { minReadySeconds = 0 } = set.spec;
+  const fresh = [
+    ...roll.flatMap(({ next }) => next),
+    ...held.filter(({ metadata }) => metadata.labels?.[hashLabel] === observed.hash),
+  ];
+  const failure =
+    observed.isRolledOut === true || onFailure(set) === 'continue'
+      ? undefined
+      : failureAmong(fresh, minReadySeconds, nowMs);
+  const step = stepOf(set, roll, { nowMs, stands: failure !== undefined });
   for (const pod of roll.flatMap(({ next, old }) => [...next, ...old])) {
     const wait = availableInMs(pod, minReadySeconds, nowMs);
     if (wait !== undefined && wait > 0) waits.push(wait);
@@ -94,8 +110,22 @@ export function reconcile(set: DaemonSet, observed: Observed, nowMs: number): Pl
     remove: [...remove, ...step.remove],
     held,
     nextMs: waits.length === 0 ? undefined : Math.min(...waits),
+    failure,
+    isWhole: isWhole(roll, minReadySeconds, nowMs),
     sites,
   };
+}
+
+/** What has not been placed has no room there, which says nothing of the template; one at least must have shown that it works. */
+function isWhole(sites: readonly Site[], minReadySeconds: number, nowMs: number): boolean {
+  const due = sites.filter(({ up, next }) => up && next[0]?.spec.nodeName !== undefined);
+  const works = ({ next: [pod] }: Site): boolean =>
+    pod !== undefined && availableInMs(pod, minReadySeconds, nowMs) === 0;
+  return (
+    due.length > 0 &&
+    due.every(works) &&
+    sites.every(({ up, old, next }) => !up || (old.length === 0 && next.length > 0))
+  );
 }
 
 /** Whose each pod is. One that is for no node in particular is left to itself: it might be bound anywhere. */
@@ -146,6 +176,12 @@ const bestFirst = (a: Pod, b: Pod): number =>
   Date.parse(a.metadata.creationTimestamp) - Date.parse(b.metadata.creationTimestamp) ||
   (a.metadata.name < b.metadata.name ? -1 : 1);
 
+interface Moment {
+  readonly nowMs: number;
+  /** Nothing of a former template is to give way now. */
+  readonly stands: boolean;
+}
+
 interface Step {
   readonly remove: readonly Pod[];
   /** Where the new pod is to come beside the old one. */
@@ -158,7 +194,7 @@ interface Step {
  * A node that does not answer while its pod is of a former template is not the rollout's doing: it neither counts against the
  * bounds nor is it touched until it is back. One that fell silent with a new pod counts: that pod may be why.
  */
-function stepOf({ spec }: DaemonSet, sites: readonly Site[], nowMs: number): Step {
+function stepOf({ spec }: DaemonSet, sites: readonly Site[], { nowMs, stands }: Moment): Step {
   const { minReadySeconds = 0, updateStrategy } = spec;
   const isAvailable = (pod: Pod | undefined): boolean =>
     pod !== undefined && availableInMs(pod, minReadySeconds, nowMs) === 0;
@@ -174,7 +210,7 @@ function stepOf({ spec }: DaemonSet, sites: readonly Site[], nowMs: number): Ste
     ? []
     : both.filter((site) => !hasNext(site)).map((site) => (hasOld(site) ? site.next : site.old));
   const settled = { remove: [...replaced.flatMap(({ old }) => old), ...superfluous.flat()], beside: [] };
-  if (updateStrategy.type === 'OnDelete') return settled;
+  if (updateStrategy.type === 'OnDelete' || stands) return settled;
   const due = sites.filter(({ next, old, up }) => up && next.length === 0 && old.length > 0);
   const broken = due.filter((site) => !hasOld(site));
   const whole = due.filter(hasOld);

@@ -1,6 +1,8 @@
 import { keyOf } from '../../lib/api/keys.ts';
 import type { ControllerSetup } from '../../lib/controller/service.ts';
 import type { daemonOptions } from './config.ts';
+import { FollowedConfig } from '../../lib/rollout/followed-config.ts';
+import { newObjectFollower } from '../../lib/view/follow.ts';
 import { DaemonSetController } from './controller.ts';
 import { ownerIndexes, wakeOnChanges } from './wake.ts';
 
@@ -10,11 +12,17 @@ export const setup: ControllerSetup<typeof daemonOptions> = (parts) => {
   const revisions = parts.view('controllerrevisions', { indexes: ownerIndexes });
   const nodes = parts.view('nodes');
   const pods = parts.view('pods', { indexes: ownerIndexes });
+  const config = new FollowedConfig(newObjectFollower(parts));
   const views = { sets, revisions, nodes, pods };
   return {
-    controller: new DaemonSetController({ ...parts, ...views, burst: parts.config.burst }),
+    controller: new DaemonSetController({ ...parts, ...views, config, burst: parts.config.burst }),
     keys: () => sets.list().map(keyOf),
-    wake: (queue) => wakeOnChanges(queue, views),
+    wake: (queue) => {
+      config.wake((key) => {
+        queue.add(key);
+      });
+      wakeOnChanges(queue, views);
+    },
     object: (key) => sets.get(key),
   };
 };

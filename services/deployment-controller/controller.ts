@@ -7,16 +7,24 @@ import { controllerOf, isDeleting } from '../../lib/api/pods.ts';
 import type { Client, Draft } from '../../lib/client/client.ts';
 import type { Controller, SyncResult } from '../../lib/controller/controller.ts';
 import type { Recorder } from '../../lib/controller/events.ts';
+import type { FollowedConfig } from '../../lib/rollout/followed-config.ts';
+import { ensureCopies } from '../../lib/rollout/keep-copies.ts';
+import {
+  configAnnotation,
+  heldAnnotation,
+  type Held,
+  type Resolved,
+  type SeenConfig,
+} from '../../lib/rollout/resolve-config.ts';
+import { revertedAnnotation } from '../../lib/rollout/reverted.ts';
+import { lacking } from '../../lib/rollout/verdict.ts';
 import type { View } from '../../lib/view/view.ts';
-import { configAnnotation, heldAnnotation, revertedAnnotation, revisionAnnotation } from './annotations.ts';
-import { backTo, configOf, resolve, type Held, type Resolved, type SeenConfig } from './config.ts';
-import { ensureCopies } from './copies.ts';
-import type { FollowedConfig } from './followed-config.ts';
+import { revisionAnnotation } from './annotations.ts';
+import { backTo, configOf, resolve } from './config.ts';
 import { reconcile, type Plan } from './reconcile.ts';
 import { isOf, ownerReferenceOf } from './sets.ts';
 import { probeWords } from './probe-words.ts';
 import { isNewlyLate, sameStatus, statusOf } from './status.ts';
-import { lacking } from './verdict.ts';
 
 /** How objects are filed by the one that manages them. */
 export const ownerIndex = {

@@ -1,18 +1,12 @@
 import type { Deployment, Pod, ReplicaSet } from '../../lib/api/objects.ts';
 import type { Draft } from '../../lib/client/client.ts';
 import { rollOut, type Group } from '../../lib/rollout/rollout.ts';
-import {
-  carried,
-  revertedOf,
-  revisionAnnotation,
-  revisionOf,
-  sizedForAnnotation,
-  type Reverted,
-} from './annotations.ts';
+import { carried, revisionAnnotation, revisionOf, sizedForAnnotation } from './annotations.ts';
 import { aimOf, onFailure } from './policy.ts';
 import { newSetOf, outlived, sortSets, type Sets } from './sets.ts';
 import { isOver, reasons } from './status.ts';
-import { delayAmong, failureAmong, type Failure } from './verdict.ts';
+import { revertedOf, type Reverted } from '../../lib/rollout/reverted.ts';
+import { delayAmong, failureAmong, type Failure } from '../../lib/rollout/verdict.ts';
 
 /** What this controller wants done now, in the order in which it is to be done. Deciding is kept apart from doing. */
 export interface Plan {

@@ -1,8 +1,8 @@
 import { keyOf } from '../../lib/api/keys.ts';
 import type { ControllerSetup } from '../../lib/controller/service.ts';
+import { FollowedConfig } from '../../lib/rollout/followed-config.ts';
 import { newObjectFollower } from '../../lib/view/follow.ts';
 import { DeploymentController, ownerIndex, setIndexes } from './controller.ts';
-import { FollowedConfig } from './followed-config.ts';
 import { isRolling, rcIndexes, RollingUpdater } from './rolling/controller.ts';
 import { wakeRollingUpdates } from './rolling/wake.ts';
 import { wakeOnChanges } from './wake.ts';

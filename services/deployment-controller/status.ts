@@ -2,10 +2,10 @@ import { rfc3339 } from '../../lib/base/clock.ts';
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from '../../lib/api/objects.ts';
 import { isObject } from '../../lib/api/json.ts';
 import { conditionOf } from '../../lib/api/pods.ts';
-import { revertedOf } from './annotations.ts';
+import { revertedOf } from '../../lib/rollout/reverted.ts';
 import { aimOf } from './policy.ts';
 import type { Sets, Standing } from './sets.ts';
-import type { Failure } from './verdict.ts';
+import type { Failure } from '../../lib/rollout/verdict.ts';
 
 /** Reasons that Kubernetes v1 has for Progressing, by which kubectl follows a rollout. */
 export const reasons = {

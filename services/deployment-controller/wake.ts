@@ -3,7 +3,7 @@ import type { Deployment, Pod, ReplicaSet } from '../../lib/api/objects.ts';
 import { controllerOf } from '../../lib/api/pods.ts';
 import type { KeyQueue } from '../../lib/controller/controller.ts';
 import type { View } from '../../lib/view/view.ts';
-import { failureOf } from './verdict.ts';
+import { failureOf } from '../../lib/rollout/verdict.ts';
 
 export interface Watched {
   readonly deployments: View<Deployment>;

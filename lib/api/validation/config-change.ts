@@ -17,12 +17,22 @@ export function refuseConfigChange(found: Findings, object: Json, why: string): 
   if (!isAbsent(wish)) found.forbidden(`metadata.annotations[${onConfigChangeAnnotation}]`, why);
 }
 
-/** Only a Deployment has rollouts of its own. */
-export function refuseRoll(found: Findings, field: string, template: unknown, kind: string): void {
+/** Only Deployments and DaemonSets have rollouts of their own, and a history of templates that the data are kept for. */
+export function refuseRoll(
+  found: Findings,
+  field: string,
+  template: unknown,
+  kind: 'ReplicationController' | 'Job',
+): void {
   const annotations = objectAt(objectAt(asObject(template), 'metadata'), 'annotations');
-  if (annotations[onConfigChangeAnnotation] === 'roll')
+  if (annotations[onConfigChangeAnnotation] === 'roll') {
+    const instead =
+      kind === 'Job'
+        ? ''
+        : ': make it a Deployment, or put other data under another name and use `troupe rolling-update`';
     found.forbidden(
       `${field}.metadata.annotations[${onConfigChangeAnnotation}]`,
-      `\`roll\` is for the template of a Deployment; a ${kind} may have \`signal\` or \`none\``,
+      `\`roll\` is for the templates of Deployments and DaemonSets; a ${kind} may have \`signal\` or \`none\`${instead}`,
     );
+  }
 }

@@ -1,8 +1,9 @@
 import { isAbsent, isObject, objectAt, objectsAt, type Json } from '../json.ts';
 import type { PodSpec } from '../objects.ts';
 import { hostPortsOf } from '../pods.ts';
+import { onFailedRollout, onFailedRolloutAnnotation } from '../rollouts.ts';
 import { validateConditions } from './conditions.ts';
-import { refuseRoll } from './config-change.ts';
+import { refuseConfigChange } from './config-change.ts';
 import type { Findings } from './findings.ts';
 import { immutable } from './metadata.ts';
 import { atMost, validateBounds, validateTemplated } from './workload.ts';
@@ -13,7 +14,9 @@ export function validateDaemonSet(found: Findings, set: Json): void {
   const spec = set['spec'];
   if (!isObject(spec)) return found.required('spec');
   validateTemplated(found, spec, 'DaemonSet');
-  refuseRoll(found, 'spec.template', spec['template'], 'DaemonSet');
+  refuseConfigChange(found, set, 'belongs to the pods: `spec.template.metadata.annotations`');
+  const wish = objectAt(objectAt(set, 'metadata'), 'annotations')[onFailedRolloutAnnotation];
+  if (!isAbsent(wish)) found.oneOf(`metadata.annotations[${onFailedRolloutAnnotation}]`, wish, onFailedRollout);
   found.range('spec.revisionHistoryLimit', spec['revisionHistoryLimit'], 0, maxInt);
   const strategy = objectAt(spec, 'updateStrategy');
   found.oneOf('spec.updateStrategy.type', strategy['type'], ['RollingUpdate', 'OnDelete']);

@@ -17,7 +17,7 @@ import type { Controller, SyncResult } from '../../../lib/controller/controller.
 import type { Recorder } from '../../../lib/controller/events.ts';
 import type { View } from '../../../lib/view/view.ts';
 import { probeWords } from '../probe-words.ts';
-import { lacking } from '../verdict.ts';
+import { lacking } from '../../../lib/rollout/verdict.ts';
 import { lateReason } from './judge.ts';
 import { ended, reconcile, type Plan } from './reconcile.ts';
 

@@ -6,7 +6,7 @@ import {
   type RollingPhase,
   type RollingStatus,
 } from '../../../lib/api/rolling-updates.ts';
-import { delayAmong, failureAmong, type Failure } from '../verdict.ts';
+import { delayAmong, failureAmong, type Failure } from '../../../lib/rollout/verdict.ts';
 import { hasSeen, onFailure, type Seen } from './seen.ts';
 
 /** Where an update stands, and what of it may be done now. */

@@ -3,7 +3,7 @@ import type { Pod, ReplicationController } from '../../../lib/api/objects.ts';
 import { controllerOf } from '../../../lib/api/pods.ts';
 import type { KeyQueue } from '../../../lib/controller/controller.ts';
 import type { View } from '../../../lib/view/view.ts';
-import { failureOf } from '../verdict.ts';
+import { failureOf } from '../../../lib/rollout/verdict.ts';
 import { concerned } from './controller.ts';
 
 /** As with Deployments: by the figures of both controllers, and by their pods only when one begins or ceases to say that it cannot be good. */

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { keyOf } from '../../../lib/api/keys.ts';
 import type { DaemonSet, Node, Pod } from '../../../lib/api/objects.ts';
 import { controllerOf, isActive } from '../../../lib/api/pods.ts';
+import { FollowedConfig } from '../../../lib/rollout/followed-config.ts';
+import { newObjectFollower } from '../../../lib/view/follow.ts';
 import { DaemonSetController } from '../../../services/daemonset-controller/controller.ts';
 import { ownerIndexes, wakeOnChanges } from '../../../services/daemonset-controller/wake.ts';
 import { ApiInProcess } from '../../support/api-in-process.ts';
@@ -21,10 +23,19 @@ describe('daemonset-controller on the real registry', () => {
       nodes: api.view('nodes'),
       pods: api.view('pods', { indexes: ownerIndexes }),
     };
+    const { client, clock, log, signal } = api;
+    const config = new FollowedConfig(
+      newObjectFollower({ client, clock, log, signal, bus: undefined, cluster: 'test' }),
+    );
     stopLoop = api.run({
-      controller: new DaemonSetController({ ...api, client: api.client, ...views, burst: 500 }),
+      controller: new DaemonSetController({ ...api, client: api.client, ...views, config, burst: 500 }),
       keys: () => sets.list().map(keyOf),
-      wake: (queue) => wakeOnChanges(queue, views),
+      wake: (queue) => {
+        config.wake((key) => {
+          queue.add(key);
+        });
+        wakeOnChanges(queue, views);
+      },
     });
   };
   beforeEach(async () => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { DaemonSet, Node, Pod, PodSpec, Taint } from '../../../lib/api/objects.ts';
+import type { ControllerRevision, DaemonSet, Node, Pod, PodSpec, Taint } from '../../../lib/api/objects.ts';
 import { isActive, isDeleting, isReady, isTerminal } from '../../../lib/api/pods.ts';
 import { concernsDaemons, fitOf, targetOf, tolerationsOf } from '../../../services/daemonset-controller/fit.ts';
 import { reconcile, type Plan } from '../../../services/daemonset-controller/reconcile.ts';
-import { historyOf, isOf } from '../../../services/daemonset-controller/revisions.ts';
+import { revertedAnnotation } from '../../../lib/rollout/reverted.ts';
+import { historyOf, isOf, rolledOutAnnotation } from '../../../services/daemonset-controller/revisions.ts';
+import { revertOf } from '../../../services/daemonset-controller/rollout.ts';
 import { statusOf } from '../../../services/daemonset-controller/status.ts';
 import { hashLabel, podOf } from '../../../services/daemonset-controller/template.ts';
 import { aNode, aPodSpec, epoch, epochMs, uidOf } from '../../support/builders.ts';
@@ -12,16 +14,17 @@ import { aDaemonSet, aRevision, type DaemonSetOptions } from '../../support/daem
 
 const taint = (key: string, effect: Taint['effect']): Taint => ({ key, effect });
 type PodState = 'pending' | 'running' | 'ready' | 'going' | 'failed';
+/** One that came after others. */
+interface PodOfOthers {
+  readonly state: PodState;
+  readonly after?: string;
+  readonly failures?: number;
+}
 
 /** A pod of the set for a node, as the cluster would hold it. */
-function pod(
-  set: DaemonSet,
-  node: string,
-  hash: string,
-  state: PodState,
-  more: { after?: string; failures?: number } = {},
-): Pod {
-  const draft = podOf(set, { node, hash, failures: more.failures ?? 0, after: more.after ?? '' });
+function pod(set: DaemonSet, node: string, hash: string, how: PodState | PodOfOthers): Pod {
+  const { state, ...more } = typeof how === 'string' ? { state: how } : how;
+  const draft = podOf(set, { node, hash, failures: 0, after: '', ...more });
   const name = draft.metadata.name ?? '';
   return {
     ...(draft as Pod),
@@ -133,12 +136,12 @@ describe('daemonset-controller/reconcile', () => {
     const pods = [pod(set, 'n0', 'new', 'ready'), pod(set, 'n1', 'new', 'ready'), pod(set, 'lost', 'new', 'ready')];
     assert.deepEqual(gone(plan(set, [driven, closed], pods)), ['lost', 'n0']);
     const { sites } = plan(set, [driven, closed], pods);
-    assert.equal(statusOf(set, sites, undefined, epochMs).numberMisscheduled, 3);
+    assert.equal(statusOf(set, sites, { failure: undefined }, epochMs).numberMisscheduled, 3);
     assert.deepEqual(gone(plan(set, [closed], [pod(set, 'n1', 'new', 'pending')])), ['n1'], 'it has not come yet');
   });
 
   it('keeps the best of several on one node', () => {
-    const twin = { ...pod(set, 'n0', 'new', 'ready', { after: 'x' }) };
+    const twin = { ...pod(set, 'n0', 'new', { state: 'ready', after: 'x' }) };
     const { remove } = plan(set, nodesOf(1), [pod(set, 'n0', 'new', 'running'), twin]);
     assert.deepEqual(remove.map(isReady), [false]);
   });
@@ -160,13 +163,13 @@ describe('daemonset-controller/reconcile', () => {
       { node: 'n0', hash: 'new', failures: 1, after: first.metadata.uid },
     ]);
     assert.deepEqual(plan(set, nodesOf(1), [first]).remove, []);
-    const second = pod(set, 'n0', 'new', 'failed', { failures: 1 });
+    const second = pod(set, 'n0', 'new', { state: 'failed', failures: 1 });
     const held = plan(set, nodesOf(1), [second]);
     assert.deepEqual([held.create.length, held.nextMs, held.held.length], [0, 1000, 1]);
     assert.equal(plan(set, nodesOf(1), [second], epochMs + 1000).create[0]?.failures, 2);
-    const fifth = pod(set, 'n0', 'new', 'failed', { failures: 4 });
+    const fifth = pod(set, 'n0', 'new', { state: 'failed', failures: 4 });
     assert.equal(plan(set, nodesOf(1), [fifth]).nextMs, 8000);
-    const successor = pod(set, 'n0', 'new', 'running', { after: 'x' });
+    const successor = pod(set, 'n0', 'new', { state: 'running', after: 'x' });
     assert.deepEqual(plan(set, nodesOf(1), [fifth, successor]).remove, [fifth]);
   });
 
@@ -400,6 +403,14 @@ describe('daemonset-controller/revisions', () => {
     assert.equal(write?.revision, 3);
     assert.deepEqual(write.metadata.annotations, cause);
     assert.equal(historyOf(set, [{ ...current, revision: 3 }, former], new Set()).write, undefined);
+    const annotations = { [rolledOutAnnotation]: 'true' };
+    const done = { ...current, metadata: { ...current.metadata, annotations } };
+    assert.deepEqual(
+      historyOf(set, [done, former], new Set()).write?.metadata.annotations,
+      {},
+      'it is rolled out anew',
+    );
+    assert.equal(historyOf(set, [{ ...done, revision: 3 }, former], new Set()).write, undefined);
   });
 
   it('forgets the oldest beyond the limit, but none that pods are of', () => {
@@ -416,12 +427,94 @@ describe('daemonset-controller/revisions', () => {
   });
 });
 
+describe('daemonset-controller/rollout', () => {
+  const asking = (onFailed: string, options: DaemonSetOptions = {}): DaemonSet =>
+    aDaemonSet({ annotations: { 'troupe.dev/on-failed-rollout': onFailed }, maxUnavailable: 3, ...options });
+  const crashing = (of: DaemonSet, node: string): Pod => {
+    const made = pod(of, node, 'new', 'running');
+    const state = { waiting: { reason: 'CrashLoopBackOff', message: 'back-off' } };
+    const status = { name: 'app', state, ready: false, restartCount: 3, image: 'agent:1', imageID: '' };
+    return { ...made, status: { ...made.status, containerStatuses: [status] } };
+  };
+  const seen = (of: DaemonSet): readonly Pod[] => [
+    crashing(of, 'n0'),
+    pod(of, 'n1', 'old', 'ready'),
+    pod(of, 'n2', 'old', 'ready'),
+  ];
+
+  it('takes no more steps while a new pod cannot come up, unless they are asked for', () => {
+    const stopped = plan(asking('stop'), nodesOf(3), seen(asking('stop')));
+    assert.deepEqual([stopped.failure?.reason, gone(stopped)], ['CrashLoopBackOff', []]);
+    const surging = asking('stop', { maxUnavailable: 0, maxSurge: 3 });
+    assert.deepEqual(made(plan(surging, nodesOf(3), seen(surging))), []);
+    for (const each of [asking('continue'), aDaemonSet({ maxUnavailable: 3 })]) {
+      const going = plan(each, nodesOf(3), seen(each));
+      assert.deepEqual([going.failure, gone(going)], [undefined, ['n1', 'n2']]);
+    }
+  });
+
+  it('takes what happens after its end for no failure of it', () => {
+    const set = asking('stop');
+    const observed = { nodes: nodesOf(3), pods: seen(set), hash: 'new', isRolledOut: true };
+    assert.equal(reconcile(set, observed, epochMs).failure, undefined);
+  });
+
+  it('is at its end when the new template is on every node that answers and has room', () => {
+    const set = asking('stop');
+    const ends = (nodes: readonly Node[], ...pods: readonly Pod[]): boolean => plan(set, nodes, pods).isWhole;
+    const [first, second] = [pod(set, 'n0', 'new', 'ready'), pod(set, 'n1', 'new', 'ready')];
+    assert.equal(ends(nodesOf(2), first, second), true);
+    assert.equal(ends(nodesOf(2), first), false, 'one is still to be made');
+    assert.equal(ends(nodesOf(2), first, pod(set, 'n1', 'old', 'ready')), false);
+    assert.equal(ends(nodesOf(2), first, pod(set, 'n1', 'new', 'running')), false);
+    assert.equal(ends(nodesOf(2), first, pod(set, 'n1', 'new', 'pending')), true, 'it waits for room');
+    assert.equal(ends(nodesOf(2), pod(set, 'n0', 'new', 'pending'), pod(set, 'n1', 'new', 'pending')), false);
+    assert.equal(ends([]), false);
+  });
+
+  const revision = (number: number, annotations: Record<string, string> = {}): ControllerRevision => {
+    const made = aRevision(set, number);
+    const labels = { [hashLabel]: `h${number}` };
+    return { ...made, metadata: { ...made.metadata, annotations, labels } };
+  };
+  const set = asking('revert');
+  const failure = { reason: 'CrashLoopBackOff', message: 'it crashes' };
+  const back = (
+    of: DaemonSet,
+    revisions: readonly ControllerRevision[],
+    inUse: readonly string[] = [],
+  ): string | undefined =>
+    revertOf(of, revisions, { current: revision(9), failure, inUse: new Set(inUse) })?.target.metadata.name;
+
+  it('goes back to the newest that was rolled out, else to one that has pods, and only where that is asked for', () => {
+    const done = revision(1, { [rolledOutAnnotation]: 'true' });
+    assert.equal(back(set, [done, revision(2), revision(9)], ['h2']), 'agent-abc1');
+    assert.equal(back(set, [revision(1), revision(2), revision(9)], ['h1']), 'agent-abc1');
+    assert.equal(back(set, [revision(1), revision(2), revision(9)]), 'agent-abc2');
+    assert.equal(back(set, [revision(9)]), undefined);
+    assert.equal(back(asking('stop'), [done, revision(9)]), undefined);
+    const well = { current: revision(9), failure: undefined, inUse: new Set<string>() };
+    assert.equal(revertOf(set, [done, revision(9)], well), undefined);
+  });
+
+  it('does not leave what was gone back to, nor go back to what failed', () => {
+    const after = (from: string, to: string): DaemonSet => {
+      const mark = JSON.stringify({ from, to, reason: 'CrashLoopBackOff', cause: 'it crashes' });
+      return asking('revert', {
+        annotations: { 'troupe.dev/on-failed-rollout': 'revert', [revertedAnnotation]: mark },
+      });
+    };
+    assert.equal(back(after('agent-abc2', 'agent-abc9'), [revision(1), revision(9)]), undefined);
+    assert.equal(back(after('agent-abc2', 'agent-abc1'), [revision(1), revision(2), revision(9)]), 'agent-abc1');
+  });
+});
+
 describe('daemonset-controller/status', () => {
   it('counts nodes', () => {
     const set = aDaemonSet();
     const pods = [pod(set, 'n0', 'new', 'ready'), pod(set, 'n1', 'old', 'ready'), pod(set, 'n2', 'new', 'running')];
     const { sites } = plan(set, nodesOf(4), pods);
-    assert.deepEqual(statusOf(set, sites, undefined, epochMs), {
+    assert.deepEqual(statusOf(set, sites, { failure: undefined }, epochMs), {
       ...{ currentNumberScheduled: 3, numberMisscheduled: 0, desiredNumberScheduled: 4, numberReady: 2 },
       ...{ observedGeneration: 1, updatedNumberScheduled: 2, numberAvailable: 2, numberUnavailable: 2 },
     });
@@ -430,8 +523,8 @@ describe('daemonset-controller/status', () => {
   it('says why pods cannot be made, as long as it is so', () => {
     const set = aDaemonSet();
     const failure = { reason: 'FailedCreate', message: 'no quota' } as const;
-    const status = statusOf(set, [], failure, epochMs);
+    const status = statusOf(set, [], { failure }, epochMs);
     assert.equal(status.conditions?.[0]?.message, 'no quota');
-    assert.equal(statusOf({ ...set, status }, [], undefined, epochMs).conditions, undefined);
+    assert.equal(statusOf({ ...set, status }, [], { failure: undefined }, epochMs).conditions, undefined);
   });
 });

@@ -3,14 +3,8 @@ import fc from 'fast-check';
 import type { Config } from '../../../lib/rollout/config-copies.ts';
 import { copyNameOf, digestOf } from '../../../lib/rollout/config-copies.ts';
 import type { Deployment, ReplicaSet } from '../../../lib/api/objects.ts';
-import { configAnnotation, heldAnnotation } from '../../../services/deployment-controller/annotations.ts';
-import {
-  backTo,
-  configOf,
-  resolve,
-  type Held,
-  type SeenConfig,
-} from '../../../services/deployment-controller/config.ts';
+import { configAnnotation, heldAnnotation, type Held, type SeenConfig } from '../../../lib/rollout/resolve-config.ts';
+import { backTo, configOf, resolve } from '../../../services/deployment-controller/config.ts';
 import { newSetOf, plainTemplate, sortSets } from '../../../services/deployment-controller/sets.ts';
 import { uidOf } from '../../support/builders.ts';
 import { aDeployment } from '../../support/workload-builders.ts';

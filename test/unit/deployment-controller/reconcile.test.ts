@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import type { Deployment, Pod, ReplicaSet } from '../../../lib/api/objects.ts';
 import { hashOf } from '../../../lib/rollout/hash.ts';
-import { revertedAnnotation, revisionAnnotation } from '../../../services/deployment-controller/annotations.ts';
+import { revertedAnnotation } from '../../../lib/rollout/reverted.ts';
+import { revisionAnnotation } from '../../../services/deployment-controller/annotations.ts';
 import { reconcile } from '../../../services/deployment-controller/reconcile.ts';
 import { newSetOf, plainTemplate } from '../../../services/deployment-controller/sets.ts';
 import { sameStatus, statusOf } from '../../../services/deployment-controller/status.ts';
-import { failureAmong } from '../../../services/deployment-controller/verdict.ts';
+import { failureAmong } from '../../../lib/rollout/verdict.ts';
 import { aPod, epochMs, uidOf } from '../../support/builders.ts';
 import { aDeployment, type DeploymentOptions } from '../../support/workload-builders.ts';
 

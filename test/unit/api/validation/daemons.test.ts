@@ -11,6 +11,17 @@ const at = 'spec.updateStrategy.rollingUpdate';
 
 describe('api/validation: daemonset', () => {
   rows('daemonsets', aDaemonSet(), [
+    [{ 'spec.template.metadata.annotations': { 'troupe.dev/on-config-change': 'roll' } }],
+    [
+      { 'metadata.annotations': { 'troupe.dev/on-config-change': 'roll' } },
+      'metadata.annotations[troupe.dev/on-config-change]',
+      'belongs to the pods: `spec.template.metadata.annotations`',
+    ],
+    [
+      { 'metadata.annotations': { 'troupe.dev/on-failed-rollout': 'undo' } },
+      'metadata.annotations[troupe.dev/on-failed-rollout]',
+      'supported values: "stop", "revert", "continue"',
+    ],
     [{ [at]: { maxUnavailable: '100%', maxSurge: 0 } }],
     [{ [at]: { maxUnavailable: 0, maxSurge: '30%' } }],
     [{ [at]: { maxUnavailable: 0, maxSurge: 0 } }, `${at}.maxUnavailable`, 'no step could be made'],

@@ -159,7 +159,7 @@ describe('api/validation: rolling by configuration', () => {
     [
       { [annotations]: { 'troupe.dev/on-config-change': 'roll' } },
       `${annotations}[troupe.dev/on-config-change]`,
-      '`roll` is for the template of a Deployment',
+      '`roll` is for the templates of Deployments and DaemonSets; a ReplicationController may have `signal` or `none`: make it a Deployment',
     ],
   ]);
 });

@@ -1,12 +1,11 @@
-import { sameJson } from '../../lib/api/json.ts';
-import { apiVersionOf, kinds } from '../../lib/api/kinds.ts';
-import { makeKey } from '../../lib/api/keys.ts';
-import type { OwnerReference, ReplicaSet } from '../../lib/api/objects.ts';
-import { isDeleting } from '../../lib/api/pods.ts';
-import { ApiError, hasReason } from '../../lib/base/errors.ts';
-import type { Client } from '../../lib/client/client.ts';
-import { copyOf, copyOfLabel, type Config } from '../../lib/rollout/config-copies.ts';
-import type { Resolved } from './config.ts';
+import { sameJson } from '../api/json.ts';
+import { makeKey } from '../api/keys.ts';
+import type { OwnerReference } from '../api/objects.ts';
+import { isDeleting } from '../api/pods.ts';
+import { ApiError, hasReason } from '../base/errors.ts';
+import type { Client } from '../client/client.ts';
+import { copyOf, copyOfLabel, type Config } from './config-copies.ts';
+import type { Resolved } from './resolve-config.ts';
 
 interface Keeping {
   readonly client: Client;
@@ -14,27 +13,34 @@ interface Keeping {
   readonly known: { has(id: string): boolean; add(id: string): void };
 }
 
+/** What stands for one template in the history of a workload, and has the pods of it made: a ReplicaSet, a ControllerRevision. */
+export interface Keeper {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly uid: string };
+}
+
 /**
- * Makes the copies that the pods of a ReplicaSet need, owned by it, and by others whose pods have the same data. A second call changes
+ * Makes the copies that the pods of `keeper` need, owned by it, and by others whose pods have the same data. A second call changes
  * nothing. Conflict: somebody else is at it, look again. NotFound: a copy is gone and so is what it was made of.
  */
-export async function ensureCopies(keeping: Keeping, set: ReplicaSet, needed: Resolved['needed']): Promise<void> {
+export async function ensureCopies(keeping: Keeping, keeper: Keeper, needed: Resolved['needed']): Promise<void> {
   for (const need of needed) {
-    const id = `${set.metadata.uid}/${need.reference.resource}/${need.name}`;
+    const id = `${keeper.metadata.uid}/${need.reference.resource}/${need.name}`;
     if (keeping.known.has(id)) continue;
-    await ensure(keeping.client, set, need);
+    await ensure(keeping.client, keeper, need);
     keeping.known.add(id);
   }
 }
 
 async function ensure(
   client: Client,
-  set: ReplicaSet,
+  keeper: Keeper,
   { reference, name, source }: Resolved['needed'][number],
 ): Promise<void> {
   const { resource } = reference;
-  const { namespace = '' } = set.metadata;
-  const owner = ownerReferenceOf(set);
+  const { namespace = '' } = keeper.metadata;
+  const owner = ownerReferenceOf(keeper);
   const found: Config | undefined = await client.get(resource, makeKey(namespace, name));
   if (found === undefined) {
     if (source === undefined)
@@ -72,6 +78,6 @@ const dataOf = (config: Config): unknown => {
 };
 
 /** Not its controller: the same copy may serve several. */
-const ownerReferenceOf = ({ metadata: { name, uid } }: ReplicaSet): OwnerReference => ({
-  ...{ apiVersion: apiVersionOf(kinds.replicasets), kind: kinds.replicasets.kind, name, uid },
+const ownerReferenceOf = ({ apiVersion, kind, metadata: { name, uid } }: Keeper): OwnerReference => ({
+  ...{ apiVersion, kind, name, uid },
 });

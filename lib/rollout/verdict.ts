@@ -1,5 +1,5 @@
-import type { ContainerStatus, Pod } from '../../lib/api/objects.ts';
-import { conditionOf, isAvailable, isDeleting } from '../../lib/api/pods.ts';
+import type { ContainerStatus, Pod } from '../api/objects.ts';
+import { conditionOf, isAvailable, isDeleting } from '../api/pods.ts';
 
 /** Why a rollout cannot be good: one of its pods says so. */
 export interface Failure {
