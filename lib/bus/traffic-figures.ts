@@ -18,7 +18,7 @@ export interface TrafficState {
   readonly node: string;
   /** Another one after each start, when the counters begin anew. */
   readonly instance: string;
-  /** Those of the question that this proxy counts. What iptables carry is not counted. */
+  /** Those of the question that this proxy counts. */
   readonly services: readonly ServiceTraffic[];
 }
 

@@ -69,7 +69,7 @@ export class Traffic {
     const last = [...this.#last].filter(([, known]) => known.service === service);
     if (last.length === 0)
       return {
-        why: `no proxy counts the traffic of Service ${service}: where iptables carry it nothing is counted; name a policy in troupe.dev/proxy-policy, or start proxies with --by-request and say appProtocol: http`,
+        why: `no proxy counts the traffic of Service ${service}: is it there, and does a proxy run?`,
       };
     if (metric !== 'connections-per-second' && last.some(([, { told }]) => told.kernel === true))
       return {

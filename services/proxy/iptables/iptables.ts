@@ -1,9 +1,12 @@
+import type { Key } from '../../../lib/api/keys.ts';
+import type { ServiceTraffic } from '../../../lib/bus/traffic-figures.ts';
 import { FlowEnds, type FlowEndsOptions } from '../kernel/flow-ends.ts';
 import { Shell } from '../kernel/shell.ts';
 import type { TrafficRules } from '../rules.ts';
 import { diff, type TableChanges } from '../table/diff.ts';
 import type { Backend, ProxyTable } from '../table/table.ts';
 import type { IptablesOptions } from './chains.ts';
+import { IptablesCounters } from './counters.ts';
 import { differencesOf, readListing, readTable, type Listing } from './listing.ts';
 import { IptablesProgram } from './program.ts';
 
@@ -23,12 +26,14 @@ export class IptablesRules implements TrafficRules {
   readonly #command: string;
   readonly #program: IptablesProgram;
   readonly #flows: FlowEnds;
+  readonly #counters: IptablesCounters;
   readonly #shell = new Shell();
 
   constructor(options: IptablesRulesOptions) {
     this.#command = options.command ?? 'iptables';
     this.#program = new IptablesProgram(options);
     this.#flows = new FlowEnds(options);
+    this.#counters = new IptablesCounters(this.#program.writer);
   }
 
   async replaceAll(table: ProxyTable): Promise<void> {
@@ -46,6 +51,13 @@ export class IptablesRules implements TrafficRules {
   ): Promise<void> {
     await this.#restore(this.#program.changes(changes).text());
     this.#flows.follow(before, after, changes, dead);
+  }
+
+  /** A look at all rules of NAT: it costs by what there is, in a process of its own. */
+  async carried(services: ReadonlySet<Key>): Promise<readonly ServiceTraffic[]> {
+    const counts = this.#counters.read(services, await this.#save(['--counters', '--table', 'nat']));
+    const unknown = { requests: 0, active: 0, kernel: true };
+    return [...counts].map(([service, connections]) => ({ service, connections, ...unknown }));
   }
 
   async cut(ips: readonly string[]): Promise<void> {
@@ -75,9 +87,13 @@ export class IptablesRules implements TrafficRules {
   }
 
   async #list(): Promise<Listing> {
-    const { code, stdout } = await this.#shell.run(`${this.#command}-save`, [], { timeoutMs });
+    return readListing(await this.#save([]));
+  }
+
+  async #save(args: readonly string[]): Promise<string> {
+    const { code, stdout } = await this.#shell.run(`${this.#command}-save`, args, { timeoutMs });
     if (code !== 0) throw new Error(`${this.#command}-save: ${firstLines(stdout)}`);
-    return readListing(stdout);
+    return stdout;
   }
 
   async #restore(script: string): Promise<void> {

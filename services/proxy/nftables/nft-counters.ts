@@ -1,6 +1,6 @@
 import type { Key } from '../../../lib/api/keys.ts';
 import { GrowingCounts } from '../kernel/growing-counts.ts';
-import { frontendKey, type Frontend, type ProxyTable } from '../table/table.ts';
+import { frontendKey, serviceOf, type Frontend, type ProxyTable } from '../table/table.ts';
 import { frontendElement } from './elements.ts';
 import { readCounters } from './nft-read.ts';
 
@@ -50,5 +50,3 @@ export class NftCounters {
     return new Map([...byService].map(([service, counts]) => [service, this.#counts.read(service, counts)]));
   }
 }
-
-const serviceOf = (target: string): Key => target.split('/', 2).join('/');

@@ -173,3 +173,6 @@ interface Claim {
 /** The older service keeps an address; the key decides between twins. */
 const byAge = (a: Claim, b: Claim): number =>
   a.since === b.since ? (a.key < b.key ? -1 : 1) : a.since < b.since ? -1 : 1;
+
+/** The Service of a service port, by the latter's `id`. */
+export const serviceOf = (target: string): Key => target.split('/', 2).join('/');

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { ChainWriter } from '../../../services/proxy/iptables/chains.ts';
+import { IptablesCounters } from '../../../services/proxy/iptables/counters.ts';
 import { GrowingCounts } from '../../../services/proxy/kernel/growing-counts.ts';
 import { readCounters } from '../../../services/proxy/nftables/nft-read.ts';
 
@@ -32,6 +34,29 @@ describe('proxy/counters', () => {
       ['10.0.0.1/TCP/80/inside'],
     );
     assert.equal(readCounters('').size, 0);
+  });
+
+  it('reads what iptables print of the rules that lead to service ports, and of no others', () => {
+    const writer = new ChainWriter({ table: 'troupe_proxy', clusterCidr: '' });
+    const counters = new IptablesCounters(writer);
+    const [web, dns, port] = [
+      { address: '10.96.0.1', port: 80, protocol: 'TCP', target: 'default/web/TCP/80' },
+      { address: '10.96.0.2', port: 53, protocol: 'UDP', target: 'kube-system/dns/UDP/53' },
+      { address: '*', port: 30_080, protocol: 'TCP', target: 'default/web/TCP/80' },
+    ] as const;
+    const chains = [writer.addressChain(web.address, [web]), writer.addressChain(dns.address, [dns])];
+    const rules = [
+      ...chains.flatMap(({ name, rules }) => rules.map((rule) => ({ chain: name, rule }))),
+      ...writer.nodePortRules(port),
+      writer.dispatchRule(web.address),
+      { chain: 'DOCKER', rule: '-m comment --comment "default/web/TCP/80" -j OTHER' },
+    ];
+    const printed = (packets: number): string =>
+      rules.map(({ chain, rule }) => `[${packets}:60] -A ${chain} ${rule}`).join('\n');
+    const services = new Set(['default/web', 'default/none']);
+    assert.deepEqual([...counters.read(services, printed(7))], [['default/web', 14]], 'its address and its node port');
+    assert.deepEqual([...counters.read(services, printed(2))], [['default/web', 18]], 'written anew');
+    assert.deepEqual([...counters.read(new Set(['kube-system/dns']), printed(7))], [['kube-system/dns', 7]]);
   });
 
   it('never falls, and grows by what was counted, whatever begins anew, comes or goes', () => {
