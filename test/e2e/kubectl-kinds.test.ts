@@ -260,6 +260,9 @@ describe(`e2e/kubectl-kinds: kinds around the core${why === undefined ? '' : ` (
         listed,
         new RegExp(`^NAME +WANTED +READY +ADDRESS\nwelcome +2 +2 +${address.replaceAll('.', '\\.')}\n`),
       );
+      const untagged = JSON.stringify({ spec: { image: 'troupe/website' } });
+      const { stderr } = await raw(['patch', 'site', 'welcome', '--type=merge', '-p', untagged]);
+      assert.match(stderr, /spec\.image: Invalid value: "object": copies of a site are alike only where/);
       await first.kill();
       await kubectl('scale site/welcome --replicas=3');
       await ready(3);

@@ -11,8 +11,8 @@ import { regexOf } from './pattern.ts';
 type Path = (string | number)[];
 
 /**
- * Every rule of its schema that an object breaks (OpenAPI v3, "Schema Object", and the extensions of the Kubernetes API); rules in CEL are not
- * looked at. Metadata has rules of its own.
+ * Every rule of its schema that an object breaks (OpenAPI v3, "Schema Object", and the extensions of the Kubernetes API) but
+ * those in CEL. Metadata has rules of its own.
  */
 export function checkCustom(schema: CustomSchema, object: Json): readonly FieldCause[] {
   const found = new Findings();

@@ -9,6 +9,7 @@ const types = ['object', 'array', 'string', 'integer', 'number', 'boolean'];
 const shaping = [
   ...['type', 'default', 'nullable', 'title', 'description', 'additionalProperties'],
   ...['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource', 'x-kubernetes-int-or-string'],
+  'x-kubernetes-validations',
 ];
 const maxDepth = 64;
 
@@ -87,14 +88,4 @@ function checkList(found: Findings, at: string, schema: Json): void {
   const keys = schema['x-kubernetes-list-map-keys'];
   if (!Array.isArray(keys) || keys.length === 0)
     found.required(`${at}.x-kubernetes-list-map-keys`, 'must not be empty if x-kubernetes-list-type is map');
-}
-
-/** Whether a schema has rules in CEL anywhere: they are kept and shown, not looked at. */
-export function hasExpressions(schema: unknown): boolean {
-  if (Array.isArray(schema)) return schema.some(hasExpressions);
-  if (!isObject(schema)) return false;
-  return Object.entries(schema).some(
-    ([name, value]) =>
-      (name === 'x-kubernetes-validations' && Array.isArray(value) && value.length > 0) || hasExpressions(value),
-  );
 }

@@ -90,5 +90,18 @@ export interface CustomSchema {
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly 'x-kubernetes-map-type'?: 'granular' | 'atomic';
-  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message?: string }[];
+  readonly 'x-kubernetes-validations'?: readonly SchemaRule[];
+}
+
+/** A rule in CEL, of the value where it stands (`self`) and, in updates, of what that was before (`oldSelf`). */
+export interface SchemaRule {
+  readonly rule: string;
+  readonly message?: string;
+  /** Says the message in CEL; where it cannot, `message` does. */
+  readonly messageExpression?: string;
+  readonly reason?: 'FieldValueInvalid' | 'FieldValueForbidden' | 'FieldValueRequired' | 'FieldValueDuplicate';
+  /** The field that is named as the wrong one, from here, such as `.limits.max`. */
+  readonly fieldPath?: string;
+  /** `oldSelf` is an optional, and the rule is asked of new values, too. */
+  readonly optionalOldSelf?: boolean;
 }

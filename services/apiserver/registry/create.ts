@@ -18,7 +18,7 @@ import { checkLimits, limitNewPod } from './bounds/limit-ranges.ts';
 import { checkOnlyDefault, prioritize } from './bounds/priority.ts';
 import { kindFor, metadataOf, storedForm, writtenObject, type Core } from './core.ts';
 import { defaultCustomObject, validateCustom } from './custom.ts';
-import { checkMayMake, establish, holdDefinition } from './definitions.ts';
+import { checkMayMake, checkRules, establish, holdDefinition } from './definitions.ts';
 import { nameIn, readDraft } from './drafts.ts';
 import type { Kind } from './kinds.ts';
 import { isCounted } from './next.ts';
@@ -216,7 +216,9 @@ function protect(resource: Resource, object: MutableJson): void {
 
 function check(core: Core, info: Kind, object: MutableJson): void {
   const causes =
-    info.at === undefined ? validateCreate(info.resource, object) : validateCustom(info, object, undefined);
+    info.at === undefined
+      ? checkRules(info, object, validateCreate(info.resource, object))
+      : validateCustom(info, object, undefined);
   if (causes.length > 0) throw invalid(info.kind, nameIn(object), causes);
   checkLimits(core, info, object);
   if (info.resource === 'priorityclasses') checkOnlyDefault(core, object);

@@ -6,6 +6,7 @@ import { isAbsent, isObject, type Json, type MutableJson } from '../../../lib/ap
 import { storageApiVersion, versionIn, type CustomKind } from '../../../lib/api/custom/kind.ts';
 import { validateCustomMetadata } from '../../../lib/api/validation/index.ts';
 import { ApiError, invalid, type FieldCause } from '../../../lib/base/errors.ts';
+import { brokenRules } from '../rules/rules.ts';
 import type { Draft } from './draft.ts';
 import type { WriteOptions } from './registry.ts';
 
@@ -57,11 +58,20 @@ export function defaultCustomObject(kind: CustomKind, object: MutableJson): void
   if (schema !== undefined) defaultCustom(schema, object);
 }
 
-/** Every broken rule of the schema and of metadata. */
-export function validateCustom(kind: CustomKind, next: Json, previous: Json | undefined): readonly FieldCause[] {
+/**
+ * Every broken rule of metadata and of the schema; then, of an object that its schema takes, every broken rule that the definition has in CEL.
+ * `before` is what those compare it with: default the previous object.
+ */
+export function validateCustom(
+  kind: CustomKind,
+  next: Json,
+  previous: Json | undefined,
+  before = previous,
+): readonly FieldCause[] {
   const schema = kind.at.schema?.openAPIV3Schema;
-  return [
+  const causes = [
     ...validateCustomMetadata(kind.namespaced, next, previous),
     ...(schema === undefined ? [] : checkCustom(schema, next)),
   ];
+  return causes.length > 0 ? causes : brokenRules(kind, next, before);
 }

@@ -2,8 +2,9 @@ import { cleanupFinalizer, establishedStatus, type Taken } from '../../../lib/ap
 import { isAbsent, listAt, objectAt, textAt, type Json, type MutableJson } from '../../../lib/api/json.ts';
 import { kinds, resources, type Custom } from '../../../lib/api/kinds.ts';
 import type { CustomResourceDefinition } from '../../../lib/api/objects.ts';
-import { ApiError, conflict } from '../../../lib/base/errors.ts';
+import { ApiError, conflict, type FieldCause } from '../../../lib/base/errors.ts';
 import { objectOf } from '../cache/filing.ts';
+import { faultsOfRules } from '../rules/rules.ts';
 import type { StoreOp } from '../store/store.ts';
 import { metadataOf, type Core } from './core.ts';
 import type { Kind } from './kinds.ts';
@@ -80,3 +81,7 @@ export function checkMayMake(core: Core, kind: Kind): void {
     { resource: kind.resource },
   );
 }
+
+/** What is wrong with the rules in CEL of a definition that is otherwise right; nothing for objects of other kinds. */
+export const checkRules = ({ resource }: Kind, object: Json, causes: readonly FieldCause[]): readonly FieldCause[] =>
+  resource === 'customresourcedefinitions' && causes.length === 0 ? faultsOfRules(object) : causes;

@@ -31,7 +31,7 @@ export function readDraft(info: Kind, value: unknown, options: WriteOptions): Dr
   const warnings =
     fieldValidation === 'Ignore'
       ? []
-      : [...former, ...checkShape(info, object, fieldValidation === 'Strict'), ...remarksOn(info, object)];
+      : [...former, ...checkShape(info, object, fieldValidation === 'Strict'), ...remarksOn(info)];
   object['apiVersion'] = meant[0];
   object['kind'] = meant[1];
   return { object, warnings };

@@ -8,7 +8,7 @@ import { metadataOf, type Change, type Core, type Current } from './core.ts';
 import { checkLimits } from './bounds/limit-ranges.ts';
 import { checkOnlyDefault } from './bounds/priority.ts';
 import { defaultCustomObject, validateCustom } from './custom.ts';
-import { establish } from './definitions.ts';
+import { checkRules, establish } from './definitions.ts';
 import type { StoreOp } from '../store/store.ts';
 import { endOf, isReadyToGo } from './ending.ts';
 import type { Kind } from './kinds.ts';
@@ -68,7 +68,9 @@ export function nextObject(
 const rulesOf =
   (info: Kind) =>
   (next: Json, previous: Json): readonly FieldCause[] =>
-    info.at === undefined ? validateUpdate(info.resource, next, previous) : validateCustom(info, next, previous);
+    info.at === undefined
+      ? checkRules(info, next, validateUpdate(info.resource, next, previous))
+      : validateCustom(info, next, previous);
 
 function withClaims(
   core: Core,
@@ -98,7 +100,9 @@ export function nextStatus(
   if (hand !== undefined) trackManagers(info, hand, next, previous);
   else metadataOf(next)['managedFields'] = objectAt(object, 'metadata')['managedFields'];
   const causes =
-    info.at === undefined ? validateStatusUpdate(info.resource, next, previous) : validateCustom(info, next, undefined);
+    info.at === undefined
+      ? validateStatusUpdate(info.resource, next, previous)
+      : validateCustom(info, next, undefined, previous);
   if (causes.length > 0) throw invalid(info.kind, nameOf(previous), causes);
   return sameJson(next, previous) ? undefined : { next };
 }
