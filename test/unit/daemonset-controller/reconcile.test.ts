@@ -366,8 +366,8 @@ describe('daemonset-controller/reconcile, whatever happens', function () {
           if (!doomed.has(each.metadata.uid)) return [each];
           return isTerminal(each) || each.spec.nodeName === undefined ? [] : [this.#as(each, 'going')];
         }),
-        ...create.map((place) => {
-          const { metadata, ...rest } = pod(this.set, place.node, place.hash, 'pending', place);
+        ...create.map(({ node, hash, after, failures }) => {
+          const { metadata, ...rest } = pod(this.set, node, hash, { state: 'pending', after, failures });
           return { ...rest, metadata: { ...metadata, uid: uidOf(`birth ${++this.#births}`) } };
         }),
       ];
