@@ -2,19 +2,18 @@
  * Follows every change of a Troupe cluster with nothing but a NATS client, and misses none: not when NATS restarts, not when this
  * program is killed. Each change is one line of JSON in a file; the file is also its memory of how far it has come.
  *
- *   tsx subscriber.ts [--nats nats://127.0.0.1:4222] [--cluster troupe] [--name my-subscriber] [--file changes.jsonl]
+ *   tsx subscriber.ts [--nats nats://127.0.0.1:4222] [--cluster troupe] [--file changes.jsonl]
  */
 import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, type Consumer, type JsMsg } from '@nats-io/jetstream';
+import { DeliverPolicy, jetstream, jetstreamManager, type Consumer, type JsMsg } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 
 const { values: options } = parseArgs({
   options: {
     nats: { type: 'string', default: 'nats://127.0.0.1:4222' },
     cluster: { type: 'string', default: 'troupe' },
-    name: { type: 'string', default: 'my-subscriber' },
     file: { type: 'string', default: 'changes.jsonl' },
   },
 });
@@ -27,6 +26,9 @@ interface Line {
   readonly resource: string;
   readonly type: string;
   readonly subject: string;
+  /** The place of the message: when its stream was made, and its number there. */
+  readonly made: string;
+  readonly sequence: number;
   /** True when changes before this one were missed, or may have been: whoever keeps a copy lists again. */
   readonly relist?: true;
 }
@@ -36,6 +38,8 @@ interface Line {
 let epoch = '';
 /** The last revision handled, per resource. */
 const handled = new Map<string, number>();
+/** The place of the last message handled. */
+let place = { made: '', sequence: 0 };
 
 /** Reads the file back. The last line may be half written, if this program was killed just then. */
 function recall(): void {
@@ -52,11 +56,12 @@ function remember(line: Line): void {
   if (line.epoch !== epoch) handled.clear();
   epoch = line.epoch;
   handled.set(line.resource, line.revision);
+  place = { made: line.made, sequence: line.sequence };
 }
 
 // ---- One change -----------------------------------------------------------------------------------------
 
-function handle(message: JsMsg): void {
+function handle(message: JsMsg, made: string): void {
   const text = (name: string): string => message.headers?.get(name) ?? '';
   const revision = Number(text('ce-id'));
   const type = text('ce-type'); // troupe.v1.pods.added
@@ -64,7 +69,7 @@ function handle(message: JsMsg): void {
   const isNewEpoch = text('troupe-epoch') !== epoch;
   const last = isNewEpoch ? undefined : handled.get(resource);
 
-  // Delivered a second time, because we were killed after writing the line and before the server knew.
+  // A stream that was made anew may tell what its predecessor told.
   if (last !== undefined && revision <= last) return;
 
   // The chain: each message names the one before it on its resource. The first of a resource names where its epoch began.
@@ -79,6 +84,8 @@ function handle(message: JsMsg): void {
     resource,
     type,
     subject: text('ce-subject'),
+    made,
+    sequence: message.seq,
     ...(relist ? { relist } : {}),
   };
   // The object itself is JSON: message.json<{ metadata: … }>(); for a deletion its last state.
@@ -88,31 +95,32 @@ function handle(message: JsMsg): void {
 
 // ---- The connection ---------------------------------------------------------------------------------------
 
-/** A durable consumer: the server remembers for us what we have acknowledged, for as long as the stream lives. */
-async function durable(connection: Awaited<ReturnType<typeof connect>>): Promise<Consumer> {
+/**
+ * Everything after the last message handled, in order. The server keeps no account of us: with one, what a killed program had been given comes
+ * again after what is new.
+ */
+async function rest(connection: Awaited<ReturnType<typeof connect>>): Promise<{ consumer: Consumer; made: string }> {
   const manager = await jetstreamManager(connection, { checkAPI: false });
-  await manager.consumers.add(stream, {
-    durable_name: options.name,
-    ack_policy: AckPolicy.Explicit,
-    deliver_policy: DeliverPolicy.All,
-    max_ack_pending: 1_000,
+  const { created: made } = await manager.streams.info(stream);
+  const from = made === place.made ? place.sequence + 1 : 1;
+  const consumer = await jetstream(connection).consumers.get(stream, {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from,
   });
-  return jetstream(connection).consumers.get(stream, options.name);
+  return { consumer, made };
 }
 
 async function follow(): Promise<never> {
-  const connection = await connect({ servers: options.nats, name: options.name, reconnect: false, timeout: 2_000 });
+  const connection = await connect({ servers: options.nats, reconnect: false, timeout: 2_000 });
   try {
-    const consumer = await durable(connection);
+    const { consumer, made } = await rest(connection);
+    const messages = await consumer.consume({ max_messages: 200 });
+    void connection.closed().then(() => {
+      messages.stop();
+    });
     console.error(`following ${stream} at ${options.nats}`);
-    for (;;) {
-      const batch = await consumer.fetch({ max_messages: 200, expires: 2_000, idle_heartbeat: 500 });
-      for await (const message of batch) {
-        handle(message);
-        message.ack();
-      }
-      if (connection.isClosed()) throw new Error('the connection was lost');
-    }
+    for await (const message of messages) handle(message, made);
+    throw new Error('the connection was lost');
   } finally {
     await connection.close();
   }
