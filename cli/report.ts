@@ -42,7 +42,8 @@ function factsOf(cause: FieldCause, locate: Locate | undefined): [string, string
   const { value, rule } = splitMessage(cause.message);
   const place = locate?.(cause.field);
   const facts: [string, string][] = [['field', place === undefined ? cause.field : `${cause.field} (${place})`]];
-  if (value !== undefined) facts.push(['value', value]);
+  // What the API says in place of a value that is too long to be shown.
+  if (value !== undefined && value !== '"object"' && value !== '"array"') facts.push(['value', value]);
   facts.push(['rule', rule]);
   return facts;
 }

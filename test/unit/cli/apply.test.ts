@@ -193,6 +193,11 @@ describe('cli/apply', () => {
           reason: 'FieldValueRequired',
           message: 'Required value',
         },
+        {
+          field: 'spec',
+          reason: 'FieldValueInvalid',
+          message: 'Invalid value: "object": a rule on the whole of it',
+        },
       ]);
     };
     const said = await apply(`${rcManifest(-1)}---\n${serviceManifest}`);
@@ -201,12 +206,14 @@ describe('cli/apply', () => {
     assert.equal(
       said.err,
       [
-        'error: could not apply replicationcontroller/web (standard input:1): it breaks 2 rules',
+        'error: could not apply replicationcontroller/web (standard input:1): it breaks 3 rules',
         '  field: spec.replicas (standard input:6:3)',
         '  value: -1',
         '  rule:  must be greater than or equal to 0',
         '  field: spec.template.spec.containers[0].ports[0].containerPort (standard input:13:11)',
         '  rule:  Required value',
+        '  field: spec (standard input:5:1)',
+        '  rule:  a rule on the whole of it',
         '1 of 2 objects could not be applied',
         '',
       ].join('\n'),
