@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { isActive } from '../../lib/api/pods.ts';
+import type { Pod } from '../../lib/api/objects.ts';
+import { isActive, isReady } from '../../lib/api/pods.ts';
 import { movingSinceAnnotation } from '../../lib/api/rebalancing.ts';
 import { whyNoDocker } from '../support/docker-engine.ts';
 import { killOneByOne, type Death } from '../support/removal/kills.ts';
@@ -15,6 +16,8 @@ const kinds = [
   { keep: false, workers: 1, pauseMs: 15, path: '/100' },
 ] as const;
 const replicas = 4;
+/** From the loss of a node until nothing is sent to its pods: held to the promise with TROUPE_TEST_LONG=1, else on a machine that does much else. */
+const promisedMs = (process.env['TROUPE_TEST_LONG'] ?? '') === '' ? 3_500 : 2_500;
 
 /** The short form of `npm run bench -- removal`: planned changes under real traffic, with a program that dies at once on SIGTERM (D1). */
 describe('e2e: no request is lost in planned changes', function () {
@@ -223,5 +226,45 @@ describe('e2e: no request is lost in planned changes', function () {
     // The bench tells how fast it is; here the machine does other things besides.
     const slowest = Math.max(...deaths.map(({ outMs }) => outMs));
     assert.ok(slowest < 1_000, `out of all kernels after ${slowest} ms`);
+  });
+  // The last: its node does not come back.
+  it('loses a node with all that is on it: requests by way of the other fail no longer than promised, and then none', async () => {
+    await scene.unload(); // where this runs by itself
+    await scene.scaleTo(replicas + 2); // to where there is room: the node that was drained
+    const onLost = async (): Promise<readonly Pod[]> =>
+      (await scene.pods()).filter(({ spec }) => spec.nodeName === 'node-2');
+    const lost = (await onLost()).length;
+    assert.ok(lost > 0, 'there are pods to lose');
+    // They give up before the kernel sends its SYN again, which would find another pod: so every request that meets a lost pod counts.
+    const client = { workers: 4, pauseMs: 20, timeoutMs: 300 };
+    await scene.load(
+      [
+        { ...client, keep: false },
+        { ...client, keep: true },
+      ],
+      'node-1',
+    );
+    await settled('the start');
+    const epochMs = Date.now() - performance.now();
+    const { atMs } = await scene.second.lose();
+    await until(async () => !(await onLost()).some(isReady), {
+      what: 'they are withdrawn',
+      timeoutMs: 20_000,
+      everyMs: 5,
+    });
+    const withdrawnMs = performance.now() - atMs;
+    const before = await scene.requests();
+    await until(async () => (await scene.requests()) > before + 400, { what: 'traffic goes on', timeoutMs: 20_000 });
+    const figures = (await scene.unload()).flatMap((each) => each.figures);
+    const requests = figures.reduce((sum, each) => sum + each.requests, 0);
+    const failed = figures.reduce((sum, each) => sum + each.failed, 0);
+    const failedMs = figures.flatMap(({ lastFailedSentMs = [] }) => lastFailedSentMs).map((ms) => ms - epochMs - atMs);
+    const lastMs = Math.max(0, ...failedMs);
+    process.stdout.write(
+      `      ${lost} of ${replicas + 2} pods lost with their node, withdrawn after ${Math.round(withdrawnMs)} ms; ` +
+        `${failed} of ${requests} requests failed, the last of them sent after ${Math.round(lastMs)} ms\n`,
+    );
+    assert.ok(failedMs.length > 0, 'the loss was felt');
+    assert.ok(lastMs <= promisedMs, `a request failed that was sent ${Math.round(lastMs)} ms after the loss`);
   });
 });

@@ -10,6 +10,8 @@ export interface LoadWish {
   readonly workers: number;
   /** Between an answer and the next request of a worker. */
   readonly pauseMs: number;
+  /** For how long it waits for an answer; default: 10 s. */
+  readonly timeoutMs?: number;
 }
 
 /** What became of the requests of one kind of client. */
@@ -24,6 +26,8 @@ export interface LoadFigures {
   readonly races: number;
   readonly slowestMs: number;
   readonly p99Ms: number;
+  /** When the last request that failed was sent, in ms since the epoch; undefined: none failed. */
+  readonly lastFailedSentMs?: number;
   /** The first of the failures: when, after how long, and how. */
   readonly failures: readonly string[];
 }
@@ -35,11 +39,12 @@ interface Running {
   requests: number;
   failed: number;
   races: number;
+  lastFailedSentMs: number | undefined;
   readonly timesMs: number[];
   readonly failures: string[];
 }
 
-const timeoutMs = 10_000;
+const patienceMs = 10_000;
 const mostTimes = 200_000;
 let running: Running[] = [];
 
@@ -51,7 +56,7 @@ class RequestError extends Error {
   }
 }
 
-function get(url: string, agent: Agent | false): Promise<void> {
+function get({ url, timeoutMs = patienceMs }: LoadWish, agent: Agent | false): Promise<void> {
   return new Promise((resolve, reject) => {
     let answered = false;
     const asking = request(url, { agent, timeout: timeoutMs }, (answer) => {
@@ -75,19 +80,20 @@ function get(url: string, agent: Agent | false): Promise<void> {
 }
 
 async function work(mine: Running): Promise<void> {
-  const { url, keep, pauseMs } = mine.wish;
+  const { keep, pauseMs } = mine.wish;
   const agent = keep ? new Agent({ keepAlive: true, maxSockets: 1 }) : false;
   while (!mine.stop) {
-    const began = performance.now();
+    const [began, sentMs] = [performance.now(), Date.now()];
     mine.requests++;
     try {
-      await get(url, agent).catch((error: unknown) => {
+      await get(mine.wish, agent).catch((error: unknown) => {
         if (!(error instanceof RequestError) || !error.raced) throw error;
         mine.races++;
-        return get(url, false);
+        return get(mine.wish, false);
       });
     } catch (error) {
       mine.failed++;
+      mine.lastFailedSentMs = Math.max(sentMs, mine.lastFailedSentMs ?? 0);
       const tookMs = Math.round(performance.now() - began);
       if (mine.failures.length < 20)
         mine.failures.push(`${new Date().toISOString()} after ${tookMs} ms: ${String(error)}`);
@@ -108,6 +114,7 @@ serveRequests({
         requests: 0,
         failed: 0,
         races: 0,
+        lastFailedSentMs: undefined,
         timesMs: [],
         failures: [],
       };
@@ -119,7 +126,7 @@ serveRequests({
   async stop(): Promise<readonly LoadFigures[]> {
     for (const each of running) each.stop = true;
     await Promise.all(running.map(({ done }) => done));
-    return running.map(({ requests, failed, races, failures, timesMs }) => {
+    return running.map(({ requests, failed, races, failures, timesMs, lastFailedSentMs }) => {
       const sorted = timesMs.toSorted((a, b) => a - b);
       const p99Ms = sorted[Math.floor(sorted.length * 0.99)] ?? 0;
       return {
@@ -127,6 +134,7 @@ serveRequests({
         failed,
         races,
         failures,
+        ...(lastFailedSentMs !== undefined && { lastFailedSentMs }),
         slowestMs: Math.round(sorted.at(-1) ?? 0),
         p99Ms: Math.round(p99Ms * 10) / 10,
       };

@@ -78,17 +78,17 @@ export class Scene {
 
   // ---- Traffic ---------------------------------------------------------------------------------
 
-  /** Begins to ask from everywhere; each place has all kinds of clients. */
-  async load(kinds: readonly ClientKind[]): Promise<void> {
+  /** Begins to ask from everywhere, or by way of one node only; each place has all kinds of clients. */
+  async load(kinds: readonly ClientKind[], by?: 'node-1' | 'node-2'): Promise<void> {
     const vip = this.#service?.spec.clusterIP ?? '';
     const nodePort = this.#service?.spec.ports?.[0]?.nodePort ?? 0;
     const outside = await this.#lan.join(`out${++this.#outsiders}`);
     const places = [
-      { place: 'pod on node-1', space: await this.#insideOf('client-1', 'node-1'), at: vip },
-      { place: 'pod on node-2', space: await this.#insideOf('client-2', 'node-2'), at: vip },
-      { place: 'outside', space: outside.space, at: `${this.#lan.gateway}:${nodePort}` },
-      { place: 'outside', space: outside.space, at: `${this.second.ip}:${nodePort}` },
-    ];
+      { node: 'node-1', place: 'pod on node-1', space: await this.#insideOf('client-1', 'node-1'), at: vip },
+      { node: 'node-2', place: 'pod on node-2', space: await this.#insideOf('client-2', 'node-2'), at: vip },
+      { node: 'node-1', place: 'outside', space: outside.space, at: `${this.#lan.gateway}:${nodePort}` },
+      { node: 'node-2', place: 'outside', space: outside.space, at: `${this.second.ip}:${nodePort}` },
+    ].filter(({ node }) => by === undefined || node === by);
     for (const { place, space, at } of places) {
       const peer = await Peer.start(space, loadHost);
       this.#loads.push({ place: `${place} to ${at}`, peer });

@@ -23,15 +23,18 @@ export class SecondNode {
   readonly #folder: string;
   readonly #flags: Readonly<Record<'proxy' | 'node-agent', readonly string[]>>;
   readonly #parts = new Map<string, ChildProcess>();
+  readonly #gateway: string;
+  #isLost = false;
 
   private constructor(
-    at: { readonly space: Netns; readonly ip: string },
+    at: { readonly space: Netns; readonly ip: string; readonly gateway: string },
     folder: string,
     engine: DockerEngine,
     flags: Readonly<Record<'proxy' | 'node-agent', readonly string[]>>,
   ) {
     this.space = at.space;
     this.ip = at.ip;
+    this.#gateway = at.gateway;
     this.engine = engine;
     this.#folder = folder;
     this.#flags = flags;
@@ -44,7 +47,7 @@ export class SecondNode {
     const [apiserver, nats] = [await lan.reach(cluster.server), await lan.reach(cluster.nats.replace('nats://', ''))];
     const cluster_ = ['--cluster', `e2e${network}`, '--apiserver', apiserver, '--nats', `nats://${nats}`];
     const shared = [...cluster_, '--node-name', name, '--cluster-cidr', `10.${network}.0.0/16`];
-    const node = new SecondNode(at, folder, engine, {
+    const node = new SecondNode({ ...at, gateway: lan.gateway }, folder, engine, {
       proxy: shared,
       'node-agent': [
         ...[...shared, '--service-cidr', `10.${network + 1}.0.0/16`, '--cluster-dns', `10.${network + 1}.0.10`],
@@ -77,9 +80,28 @@ export class SecondNode {
     return this.#parts.get(part)?.pid ?? 0;
   }
 
+  /** As when its power fails: nothing goes in or out any more, and agent, proxy and engine end at once. Resolves when it was so. */
+  async lose(): Promise<{ readonly atMs: number }> {
+    this.#isLost = true;
+    const atMs = performance.now();
+    await this.space.run('ip', 'link', 'set', 'eth0', 'down');
+    for (const child of this.#parts.values()) child.kill('SIGKILL');
+    await this.engine.kill();
+    return { atMs };
+  }
+
+  /** Its engine is needed for its end. */
+  async #recover(): Promise<void> {
+    this.#isLost = false;
+    await this.space.run('ip', 'link', 'set', 'eth0', 'up');
+    await this.space.run('ip', 'route', 'add', 'default', 'via', this.#gateway);
+    await this.engine.restart();
+  }
+
   /** Leaves nothing of the node behind but its namespace, which is the link's. */
   async stop(): Promise<void> {
     for (const child of this.#parts.values()) child.kill('SIGKILL');
+    if (this.#isLost) await this.#recover();
     await this.space
       .run(
         process.execPath,
