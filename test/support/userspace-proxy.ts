@@ -65,6 +65,13 @@ export class UserspaceProxy {
     await this.rules.apply(before, next, diff(before, next));
   }
 
+  /** Resolves when so many requests or connections are under way, waiting ones among them. */
+  async active(count: number): Promise<void> {
+    const now = async (): Promise<number> =>
+      (await this.rules.carried(new Set(['default/web']))).reduce((sum, { active }) => sum + active, 0);
+    await until(async () => (await now()) === count, { what: `${count} under way`, timeoutMs: 10_000 });
+  }
+
   /** A bare connection to the service. */
   async connect(): Promise<Wire> {
     const socket = connect({ port: this.port, host: '127.0.0.1' });

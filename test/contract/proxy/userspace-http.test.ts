@@ -106,6 +106,66 @@ describe('proxy contract: HTTP/1 by request', function () {
     wire.socket.destroy();
   });
 
+  describe('where requests may wait for an endpoint', () => {
+    const holding = (holdSeconds: number) => ({ carriage: { byRequest: true, holdSeconds } });
+
+    it('lets them, with what they bring along and what is sent ahead, and answers all in order', async () => {
+      await proxy.serve({ backends: [], ...holding(60) });
+      const others = [ask(), ask({ method: 'POST', body: Buffer.alloc(300_000, 'x') })];
+      const wire = (await proxy.connect()).send('POST /1 HTTP/1.1', 'Host: x', 'Content-Length: 4', '', 'ab');
+      wire.send('cdGET /2 HTTP/1.1', 'Host: x', '', '');
+      await proxy.active(3);
+      const server = await web((incoming, response) => {
+        let bytes = 0;
+        incoming.on('data', (part: Buffer) => (bytes += part.length));
+        incoming.on('end', () => response.end(`${incoming.url ?? ''} ${bytes};`));
+      });
+      await proxy.serve({ backends: [backendOf(server)], ...holding(60) });
+      const texts = (await Promise.all(others)).map(({ status, text }) => `${status} ${text}`);
+      assert.deepEqual(texts, ['200 / 0;', '200 / 300000;']);
+      await wire.take('/1 4;');
+      await wire.take('/2 0;');
+      wire.socket.destroy();
+      await proxy.active(0);
+    });
+
+    it('answers 503 when the time is over, and 502 where those there could not be reached', async () => {
+      await proxy.serve({ backends: [], ...holding(1) });
+      const late = await ask();
+      assert.equal(late.status, 503);
+      assert.match(late.text, /Service default\/web has no endpoint/);
+      const gone = await web(() => undefined);
+      const backend = backendOf(gone);
+      await new Promise((resolve) => gone.close(resolve));
+      await proxy.serve({ backends: [backend], ...holding(1) });
+      const refused = await ask();
+      assert.equal(refused.status, 502);
+      assert.match(refused.text, /none of 1 endpoints of Service default\/web could be reached/);
+      await proxy.active(0);
+    });
+
+    it('reaches one that begins to listen a little after it became an endpoint', async () => {
+      const [server] = await named('a');
+      const backend = backendOf(server as Server);
+      await new Promise((resolve) => server?.close(resolve));
+      await proxy.serve({ backends: [backend], ...holding(60) });
+      const answer = ask();
+      await proxy.active(1);
+      const [, port] = backend.split(':');
+      server?.listen(Number(port), '127.0.0.1');
+      assert.equal((await answer).text, 'a');
+    });
+
+    it('forgets a client that goes', async () => {
+      await proxy.serve({ backends: [], ...holding(60) });
+      const wires = await Promise.all([proxy.connect(), proxy.connect()]);
+      for (const wire of wires) wire.send('GET / HTTP/1.1', 'Host: x', '', '');
+      await proxy.active(2);
+      for (const wire of wires) wire.socket.destroy();
+      await proxy.active(0);
+    });
+  });
+
   it('adds who asks, and keeps every other field to the letter', async () => {
     const seen: string[] = [];
     const server = await raw((text, socket) => {

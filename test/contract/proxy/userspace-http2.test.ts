@@ -96,6 +96,60 @@ describe('proxy contract: HTTP/2 by request', function () {
     assert.equal(sessions.size, 3);
   });
 
+  describe('where requests may wait for an endpoint', () => {
+    const holding = (holdSeconds: number) => ({ carriage: { byRequest: true, holdSeconds } });
+
+    it('lets streams of one connection wait side by side, with their bodies', async () => {
+      await proxy.serve({ backends: [], ...holding(60) });
+      const session = client();
+      const answers = [0, 10, 100_000].map((bytes) =>
+        ask(session, { ':method': 'POST' }, bytes === 0 ? undefined : 'x'.repeat(bytes)),
+      );
+      await proxy.active(3);
+      const server = await serving((stream) => {
+        let bytes = 0;
+        stream.on('data', (part: Buffer) => (bytes += part.length));
+        stream.on('end', () => {
+          stream.respond({ ':status': 200 });
+          stream.end(String(bytes));
+        });
+      });
+      await proxy.serve({ backends: [backendOf(server)], ...holding(60) });
+      assert.deepEqual(
+        (await Promise.all(answers)).map(({ text }) => text),
+        ['0', '10', '100000'],
+      );
+      assert.equal(sessions.size, 1);
+      await proxy.active(0);
+    });
+
+    it('answers 503, and callers of gRPC with UNAVAILABLE, when the time is over', async () => {
+      await proxy.serve({ backends: [], ...holding(1) });
+      const session = client();
+      const [plain, call] = await Promise.all([
+        ask(session),
+        ask(session, { ':method': 'POST', 'content-type': 'application/grpc' }, 'x'),
+      ]);
+      assert.equal(plain.headers[':status'], 503);
+      assert.match(plain.text, /the Service has no endpoint for this request/);
+      assert.equal(call.headers['grpc-status'], '14');
+      await proxy.active(0);
+    });
+
+    it('forgets a stream that its client ends, and not the others of the connection', async () => {
+      await proxy.serve({ backends: [], ...holding(60) });
+      const session = client();
+      const kept = ask(session);
+      const left = session.request({ ':path': '/' });
+      left.on('error', () => undefined);
+      await proxy.active(2);
+      left.close(constants.NGHTTP2_CANCEL);
+      await proxy.active(1);
+      await proxy.serve({ backends: (await named('a')).map(backendOf), ...holding(60) });
+      assert.equal((await kept).text, 'a');
+    });
+  });
+
   it('passes fields, bodies and trailers on both ways, and adds who asks', async () => {
     const server = await serving((stream, headers) => {
       let text = '';

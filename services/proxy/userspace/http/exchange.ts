@@ -80,6 +80,7 @@ export class Exchange implements Conversation, Use {
   #replayBytes = 0;
   #replays = 0;
   #waitsSinceMs: number | undefined;
+  #waits = false;
   #tried: Set<Member> | undefined;
   #member: Member | undefined;
   #dial: Dial | undefined;
@@ -127,9 +128,9 @@ export class Exchange implements Conversation, Use {
     this.#connection?.socket.resume();
   }
 
-  /** The client sends nothing more. An unfinished request can never be one. */
+  /** The client sends nothing more. An unfinished request can never be one; and who waits for an endpoint no longer is not told from who closed. */
   clientEnded(): void {
-    if (!this.#body.done) this.#client.destroy();
+    if (!this.#body.done || this.#waits) this.#client.destroy();
   }
 
   /** The client is gone. */
@@ -161,8 +162,11 @@ export class Exchange implements Conversation, Use {
   #waitOrFail(): void {
     const { upstream, options } = this.#carried;
     if (!options.waiting.takes(upstream, this.#tried?.size)) return this.#fail();
+    if (this.#client.readableEnded) return void this.#client.destroy();
     this.#waitsSinceMs ??= options.clock.monotonic();
+    this.#waits = true;
     void options.waiting.wait(upstream, this.#client, this.#waitsSinceMs).then((came) => {
+      this.#waits = false;
       if (this.#over) return;
       if (!came) return this.#fail();
       this.#tried = undefined;
