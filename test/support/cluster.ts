@@ -180,7 +180,7 @@ export function run(
   command: string,
   args: readonly string[],
   env: Record<string, string> = {},
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<Said> {
   return new Promise((resolve) => {
     execFile(

@@ -71,7 +71,7 @@ export function runClient(
   },
 ): Promise<Said> {
   return new Promise((done) => {
-    const { kubeconfig, home, input, timeoutMs = 60_000, env = {} } = options;
+    const { kubeconfig, home, input, timeoutMs = 120_000, env = {} } = options;
     const child = execFile(
       program,
       args,

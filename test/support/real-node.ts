@@ -175,7 +175,7 @@ export class RealNode {
     });
   }
 
-  async untilPod(name: string, what: string, check: (pod: Pod) => boolean, timeoutMs = 15_000): Promise<Pod> {
+  async untilPod(name: string, what: string, check: (pod: Pod) => boolean, timeoutMs = 30_000): Promise<Pod> {
     let last: Pod | undefined;
     return until(
       async () => {
@@ -192,7 +192,7 @@ export class RealNode {
       pod.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
     return this.untilPod(name, 'is ready', ready, timeoutMs);
   }
-  async untilGone(name: string, timeoutMs = 15_000): Promise<void> {
+  async untilGone(name: string, timeoutMs = 30_000): Promise<void> {
     await until(async () => (await this.client.get('pods', `default/${name}`)) === undefined, {
       what: `pod ${name} is gone`,
       timeoutMs,
