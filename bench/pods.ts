@@ -1,9 +1,11 @@
+import { request } from 'node:http';
 import Docker from 'dockerode';
 import { isReady } from '../lib/api/pods.ts';
 import type { Pod } from '../lib/api/objects.ts';
 import type { Client } from '../lib/client/client.ts';
 import { run, TestCluster } from '../test/support/cluster.ts';
 import { importBusybox } from '../test/support/docker-engine.ts';
+import { until } from '../test/support/until.ts';
 import { percentile, sleeper } from './support.ts';
 import type { BenchContext, BenchFigure, BenchRow } from './row.ts';
 
@@ -185,4 +187,71 @@ const deleteToGone: BenchRow = {
   },
 };
 
-export const rows: readonly BenchRow[] = [coldStart, createToRunning, killToHealed, deleteToGone];
+/** The connection waits in the node's proxy, which says so; autoscaler, controller, scheduler, agent and Endpoints do the rest. */
+const zeroToAnswered: BenchRow = {
+  name: 'first connection to a Service at zero, until answered',
+  unit: 'ms p50',
+  better: 'lower',
+  repeats: 3,
+  async run(context) {
+    const { cluster: made } = await cluster(context);
+    const client = made.client();
+    const address = await asleep(client);
+    const times: number[] = [];
+    for (let i = 0; i < rounds; i++) {
+      await until(async () => (await client.list('pods', ofAsleep)).items.length === 0, { what: 'no pod is left' });
+      times.push(await timed(() => firstAnswer(address)));
+      await client.patch('replicationcontrollers', 'default/asleep', { spec: { replicas: 0 } });
+    }
+    for (const resource of ['horizontalpodautoscalers', 'services', 'replicationcontrollers'] as const)
+      await client.delete(resource, 'default/asleep');
+    client.close();
+    return summary(times);
+  },
+};
+
+const ofAsleep = { namespace: 'default', labelSelector: 'app=asleep' };
+
+/** A Service without a pod, and what wakes it; resolves to its address. */
+async function asleep(client: Client): Promise<string> {
+  const metadata = { name: 'asleep', namespace: 'default' };
+  const labels = { app: 'asleep' };
+  const command = ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', '/bin'];
+  const spec = { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image, command }] };
+  await client.create('replicationcontrollers', {
+    ...{ metadata, spec: { replicas: 0, selector: labels, template: { metadata: { labels }, spec } } },
+  });
+  const service = await client.create('services', {
+    metadata: { ...metadata, annotations: { 'troupe.dev/hold-seconds': '60' } },
+    spec: { selector: labels, ports: [{ port: 80 }] },
+  });
+  const object = {
+    describedObject: { apiVersion: 'v1', kind: 'Service', name: 'asleep' },
+    metric: { name: 'connections-per-second' },
+    target: { type: 'AverageValue', averageValue: '1k' },
+  };
+  await client.create('horizontalpodautoscalers', {
+    metadata,
+    spec: {
+      scaleTargetRef: { apiVersion: 'v1', kind: 'ReplicationController', name: 'asleep' },
+      ...{ minReplicas: 0, maxReplicas: 1, metrics: [{ type: 'Object', object }] },
+    },
+  } as never);
+  const address = service.spec.clusterIP ?? '';
+  await until(() => firstAnswer(address).then(Boolean, () => false), {
+    what: 'its node knows the Service',
+    timeoutMs: 60_000,
+  });
+  await client.patch('replicationcontrollers', 'default/asleep', { spec: { replicas: 0 } });
+  return address;
+}
+
+const firstAnswer = (address: string): Promise<true> =>
+  new Promise((resolve, reject) => {
+    const asked = request({ host: address, path: '/', agent: false }, (answer) =>
+      answer.resume().on('end', () => resolve(true)),
+    );
+    asked.on('error', reject).end();
+  });
+
+export const rows: readonly BenchRow[] = [coldStart, createToRunning, killToHealed, deleteToGone, zeroToAnswered];
