@@ -104,9 +104,11 @@ describe(`e2e/client-streams: streams of real clients into pods${why === undefin
       return said.stdout.trim().split('\n').sort();
     };
     // Followed from before its end to its end.
-    await until(async () => (await client.get('pods', 'default/said'))?.status.phase !== 'Pending', {
-      ...{ what: 'the pod to start', timeoutMs: 30_000 },
-    });
+    const started = async (): Promise<boolean> => {
+      const { containerStatuses = [] } = (await client.get('pods', 'default/said'))?.status ?? {};
+      return containerStatuses.length === 2 && containerStatuses.every(({ state }) => state?.waiting === undefined);
+    };
+    await until(started, { what: 'both containers to start', timeoutMs: 30_000 });
     assert.deepEqual(await lines('-f', 'said', '-c', 'two'), ['other']);
     assert.deepEqual(await lines('said', '--all-containers'), ['first', 'other', 'second']);
     assert.deepEqual(await lines('-l', 'app=said', '-c', 'one', '--tail=1'), ['second']);

@@ -125,7 +125,7 @@ describe(`e2e: names${why === undefined ? '' : ` (skipped: ${why})`}`, function 
       'out',
     ];
     const dashed = `${first.replaceAll('.', '-')}.default.pod.cluster.local`;
-    assert.deepEqual(await lookup(...names, dashed), {
+    const wanted = {
       web: web.spec.clusterIP,
       'web.default': web.spec.clusterIP,
       'web.default.svc.cluster.local': web.spec.clusterIP,
@@ -135,7 +135,10 @@ describe(`e2e: names${why === undefined ? '' : ` (skipped: ${why})`}`, function 
       'db-2.db': 'ENOTFOUND',
       out: '192.0.2.7',
       [dashed]: first,
-    });
+    };
+    // That the pods are ready is known before their addresses are among the Endpoints.
+    const right = async (): Promise<true> => (assert.deepEqual(await lookup(...names, dashed), wanted), true);
+    await until(right, { what: 'the names', timeoutMs: 30_000, everyMs: 100 });
   });
 
   it('are right within moments of a change', async () => {

@@ -126,6 +126,7 @@ describe(`e2e/kubectl-kinds: kinds around the core${why === undefined ? '' : ` (
       const heard = bus.subscribe('e2e224.v1.widgets_example_com.>', {
         callback: (_error, message) => void told.push(message.headers?.get('ce-type') ?? ''),
       });
+      await bus.flush();
       assert.match(await kubectl('apply -f -', definition), /widgets.example.com created/);
       await kubectl('wait --for=condition=Established crd/widgets.example.com --timeout=20s');
       assert.match(await refused('apply -f -', widget(0)), /spec.size in body should be greater than or equal to 1/);
@@ -296,7 +297,9 @@ describe(`e2e/kubectl-kinds: kinds around the core${why === undefined ? '' : ` (
       );
       break;
     }
-    assert.match(await kubectl('describe quota few -n shop'), /configmaps\s+3\s+3/);
+    await until(async () => /configmaps\s+3\s+3/.test(await kubectl('describe quota few -n shop')), {
+      ...{ what: 'all that is used', everyMs: 200 },
+    });
     const limits = JSON.stringify({
       ...{ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'small', namespace: 'shop' } },
       spec: { limits: [{ type: 'Container', max: { cpu: '1' }, default: { cpu: '200m' } }] },

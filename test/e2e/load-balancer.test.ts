@@ -230,13 +230,14 @@ describe('e2e/load-balancer: a Service for the world outside', function () {
     await until(() => ask(outside.space, `http://${given.ip}/`), { what: 'the proxy to carry it', timeoutMs: 10_000 });
     await client.patch('services', 'default/by-proxies', { spec: { externalTrafficPolicy: 'Local' } });
     const health = (await service('by-proxies')).spec.healthCheckNodePort ?? 0;
-    const said = await until(() => ask(outside.space, `http://${lan.gateway}:${health}/`), {
-      what: 'the node to say whether it has endpoints',
-      timeoutMs: 10_000,
-    });
-    assert.deepEqual(JSON.parse(said), {
+    const wanted = {
       ...{ service: { namespace: 'default', name: 'by-proxies' }, localEndpoints: 1, serviceProxyHealthy: true },
-    });
+    };
+    const says = async (): Promise<true> => {
+      assert.deepEqual(JSON.parse(await ask(outside.space, `http://${lan.gateway}:${health}/`)), wanted);
+      return true;
+    };
+    await until(says, { what: 'the node to say that it has an endpoint', timeoutMs: 10_000 });
   });
 
   it('frees the address when the Service goes, or is of another type', async () => {
@@ -249,7 +250,9 @@ describe('e2e/load-balancer: a Service for the world outside', function () {
         timeoutMs: 10_000,
       },
     );
-    assert.equal((await service('by-proxies')).status.loadBalancer?.ingress, undefined);
+    await until(async () => (await service('by-proxies')).status.loadBalancer?.ingress === undefined, {
+      what: 'the Service to have none',
+    });
   });
 
   it('leaves the Endpoints that somebody wrote by hand alone, and reaches a database outside of the pods (F140)', async () => {
@@ -273,11 +276,13 @@ describe('e2e/load-balancer: a Service for the world outside', function () {
       timeoutMs: 10_000,
     });
     await client.patch('services', 'default/legacy', { metadata: { labels: { touched: 'yes' } } });
+    const { pid } = cluster.part('endpoints-controller');
     cluster.kill('endpoints-controller');
-    await until(() => cluster.part('endpoints-controller').state === 'ready', {
-      what: 'it to be back',
-      timeoutMs: 20_000,
-    });
+    const isBack = (): boolean => {
+      const now = cluster.part('endpoints-controller');
+      return now.pid !== pid && now.state === 'ready';
+    };
+    await until(isBack, { what: 'it to be back', timeoutMs: 30_000 });
     assert.deepEqual(await client.get('endpoints', 'default/legacy'), written);
     await client.patch('endpoints', 'default/legacy', { subsets: null });
     await until(

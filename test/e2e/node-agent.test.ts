@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openStream } from '../../lib/bus/streams/open.ts';
@@ -42,12 +42,8 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
     assert.equal(await node.exec('one', 'main', `wget -q -O - http://${two.status.podIP}/`), 'two\n');
     assert.match(await node.exec('one', 'main', 'hostname'), /^one\n$/);
     // The server's side of a connection that a client holds open shows the client's own address.
-    const seen = await node.exec(
-      'two',
-      'main',
-      `nc -l -p 81 -e true & sleep 0.2; (sleep 1 | nc ${two.status.podIP} 81) & sleep 0.2; netstat -tn`,
-    );
-    assert.match(seen, /:81/);
+    const held = `nc -l -p 81 -e true & sleep 0.2; (sleep 1 | nc ${two.status.podIP} 81) & sleep 0.2; netstat -tn`;
+    await until(async () => (await node.exec('two', 'main', held)).includes(':81'), { what: 'a connection is seen' });
     const asked = node.exec('one', 'main', `(sleep 1; echo) | nc ${two.status.podIP} 80`);
     await until(async () => (await node.exec('two', 'main', 'netstat -tn')).includes(`${one.status.podIP}:`), {
       what: "the client's own address is seen",
@@ -98,7 +94,9 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
       ],
     });
     const pod = await node.untilReady('pair');
-    assert.equal(await node.exec('pair', 'side', 'wget -q -O - http://localhost/'), 'here\n');
+    await until(async () => (await node.exec('pair', 'side', 'wget -q -O - http://localhost/')) === 'here\n', {
+      what: 'the container beside it serves',
+    });
     await node.exec('pair', 'web', 'echo shared > /disk/file; echo quick > /memory/file');
     assert.equal(await node.exec('pair', 'side', 'cat /disk/file /memory/file'), 'shared\nquick\n');
     assert.match(await node.exec('pair', 'side', 'mount | grep /memory'), /tmpfs.*size=8192k/);
@@ -141,15 +139,20 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
         containers: [
           {
             name: 'main',
-            command: ['sh', '-c', 'trap "echo term >> /host/log; exit 0" TERM; while :; do sleep 0.05; done'],
+            command: [
+              'sh',
+              '-c',
+              'trap "echo term >> /host/log; exit 0" TERM; : > /host/up; while :; do sleep 0.05; done',
+            ],
             volumeMounts: [{ name: 'host', mountPath: '/host' }],
             lifecycle: { preStop: { exec: { command: ['sh', '-c', 'echo hook >> /host/log'] } } },
           },
         ],
       });
       await node.untilReady('polite');
+      await until(() => existsSync(join(folder, 'up')), { what: 'it listens to signals' });
       await node.client.delete('pods', 'default/polite');
-      await node.untilGone('polite', 5_000);
+      await node.untilGone('polite', 9_000);
       assert.equal(readFileSync(join(folder, 'log'), 'utf8'), 'hook\nterm\n');
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -182,7 +185,7 @@ describe(`node-agent on a real engine${why === undefined ? '' : ` (skipped: ${wh
     });
     await node.createPod('on-host', { hostNetwork: true });
     await node.untilReady('behind');
-    assert.equal(await get(`http://${node.hostIp}:18231/`), 'behind\n');
+    await until(async () => (await get(`http://${node.hostIp}:18231/`)) === 'behind\n', { what: 'it serves' });
     assert.equal(await node.exec('behind', 'main', `wget -q -O - http://${node.hostIp}:18231/`), 'behind\n');
     const onHost = await node.untilReady('on-host');
     assert.equal(onHost.status.podIP, node.hostIp);

@@ -90,10 +90,17 @@ describe(`resources on a real engine${why === undefined ? '' : ` (skipped: ${why
       containers: [{ name: 'main', command: ['sh', '-c', busy], resources: { limits: { cpu: '200m' } } }],
     });
     const { metadata } = await node.untilReady('capped');
-    const from = { usedMs: cpuMsOf(node, metadata.uid), atMs: performance.now() };
-    await until(() => performance.now() - from.atMs > 2_000, { what: 'two seconds have passed', everyMs: 50 });
-    const share = (cpuMsOf(node, metadata.uid) - from.usedMs) / (performance.now() - from.atMs);
-    assert.ok(share > 0.12 && share < 0.25, `used ${share.toFixed(3)} of a core, of at most 0.2`);
+    const shares: number[] = [];
+    const measure = async (): Promise<boolean> => {
+      const from = { usedMs: cpuMsOf(node, metadata.uid), atMs: performance.now() };
+      await until(() => performance.now() - from.atMs > 1_500, { what: 'the time has passed', everyMs: 50 });
+      const share = (cpuMsOf(node, metadata.uid) - from.usedMs) / (performance.now() - from.atMs);
+      shares.push(share);
+      return share > 0.12;
+    };
+    // Never more than its limit; less where others want the processors, too.
+    await until(measure, { what: () => `it has nearly its limit: ${shares.join()}`, timeoutMs: 30_000 });
+    assert.ok(Math.max(...shares) < 0.25, `used ${shares.join()} of a core, of at most 0.2`);
   });
 
   it('bounds the number of processes of a pod, so that one cannot take the machine’s', async () => {

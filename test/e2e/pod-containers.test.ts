@@ -47,7 +47,7 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
   /** Says when it starts and when it is asked to end, and ends then. */
   const talker = (name: string): readonly string[] =>
     sh(
-      `echo ${name} begins >> /host/log; trap "echo ${name} ends >> /host/log; exit 0" TERM; while :; do sleep 0.02; done`,
+      `trap "echo ${name} ends >> /host/log; exit 0" TERM; echo ${name} begins >> /host/log; while :; do sleep 0.02; done`,
     );
   const over = (pod: Pod): boolean => pod.status.phase === 'Succeeded' || pod.status.phase === 'Failed';
   const toldOf = (name: string): readonly string[] =>
@@ -315,15 +315,18 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
       await node.untilGone('asked');
       assert.match(story().join('\n'), /url:\/bye/);
 
-      const own = sh('trap "echo asked by USR1 >> /host/log; exit 0" USR1; while :; do sleep 0.02; done');
+      const own = sh(
+        'trap "echo asked by USR1 >> /host/log; exit 0" USR1; echo listens >> /host/log; while :; do sleep 0.02; done',
+      );
       await node.createPod('own-signal', {
         volumes,
         terminationGracePeriodSeconds: 10,
         containers: [{ name: 'main', command: own, volumeMounts, lifecycle: { stopSignal: 'SIGUSR1' } }],
       });
       await node.untilReady('own-signal');
+      await until(() => story().includes('listens'), { what: 'it listens to signals' });
       await node.client.delete('pods', 'default/own-signal');
-      await node.untilGone('own-signal', 5_000);
+      await node.untilGone('own-signal', 9_000);
       assert.equal(story().at(-1), 'asked by USR1');
 
       const failing = { postStart: { exec: { command: sh('echo cannot register; exit 5') } } };
@@ -398,7 +401,8 @@ describe(`containers of a pod on a real engine${why === undefined ? '' : ` (skip
           timeoutMs: 15_000,
         },
       );
-      assert.match(toldOf('warned').join('\n'), /NodeMaintenance: node real-168 goes into maintenance at 2030/);
+      const words = /NodeMaintenance: node real-168 goes into maintenance at 2030/;
+      await until(() => words.test(toldOf('warned').join('\n')), { what: 'the Event' });
       await node.client.patch('nodes', node.nodeName, {
         metadata: { annotations: { 'troupe.dev/maintenance-at': null } },
       });

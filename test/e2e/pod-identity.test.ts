@@ -148,7 +148,9 @@ describe('e2e/pod-identity: what a pod may say of itself', function () {
       },
       { what: 'the new port among the Endpoints', timeoutMs: 30_000 },
     );
-    assert.equal((await client.get('endpoints', 'default/kubernetes'))?.subsets?.length, 1, 'the former one is gone');
+    await until(async () => (await client.get('endpoints', 'default/kubernetes'))?.subsets?.length === 1, {
+      what: 'the former one is gone',
+    });
     await until(async () => (await troupe('get', 'pod', 'talker')).code === 0, {
       what: 'the pod to reach it',
       timeoutMs: 20_000,

@@ -131,7 +131,9 @@ describe('e2e: no request is lost in planned changes', function () {
     assert.equal(held.reason, 'RolloutReverted');
     await scene.untilReady(2);
     assert.deepEqual(await uids(), after, 'no good pod has gone for it');
-    assert.match((await scene.condition('Reverted'))?.message ?? '', /container web/);
+    await until(async () => /container web/.test((await scene.condition('Reverted'))?.message ?? ''), {
+      what: 'the cause is named',
+    });
     await settled('configuration');
     await scene.scaleTo(replicas, replicas + 2);
     await scene.undeploy();
@@ -141,8 +143,7 @@ describe('e2e: no request is lost in planned changes', function () {
     const before = scene.cluster.part('proxy');
     scene.cluster.kill('proxy', 'SIGSTOP');
     await scene.replaceAll(2);
-    const now = scene.cluster.part('proxy');
-    assert.notEqual(now.pid, before.pid);
+    await until(() => scene.cluster.part('proxy').pid !== before.pid, { what: 'another proxy', timeoutMs: 30_000 });
     await settled('the proxy hung');
   });
   it('has lost nothing', async () => {

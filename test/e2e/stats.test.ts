@@ -103,16 +103,21 @@ describe('e2e/stats: what containers use', function () {
     assert.equal(figure(lines, 'container_spec_cpu_quota', 'burner'), 20_000);
     assert.ok((figure(lines, 'container_cpu_cfs_throttled_seconds_total', 'burner') ?? 0) > 0.1, 'it is held back');
 
-    const usage = (await metricsOf('burner'))?.containers[0]?.usage;
-    const milli = milliOf(usage?.cpu ?? '0');
-    assert.ok(milli > 60 && milli <= 230, `${milli}m under a limit of 200m`);
+    // Less where others want the processors, too; never more than its limit.
+    let milli = 0;
+    const burns = async (): Promise<boolean> =>
+      (milli = milliOf((await metricsOf('burner'))?.containers[0]?.usage.cpu ?? '0')) > 60;
+    await until(burns, { what: () => `it uses most of its limit: ${milli}m`, timeoutMs: 40_000, everyMs: 100 });
+    assert.ok(milli <= 230, `${milli}m under a limit of 200m`);
     assert.ok(milliOf((await metricsOf('sleeper'))?.containers[0]?.usage.cpu ?? '1') < 20);
   });
 
   it('measures memory: what is held counts, and the limit is told', async () => {
-    const usage = (await metricsOf('burner'))?.containers[0]?.usage;
-    const held = unitsOf(usage?.memory ?? '0');
-    assert.ok(held >= 20 * mebi && held < 26 * mebi, `${held / mebi} MiB with 20 MiB held`);
+    let held = 0;
+    const holds = async (): Promise<boolean> =>
+      (held = unitsOf((await metricsOf('burner'))?.containers[0]?.usage.memory ?? '0')) >= 20 * mebi;
+    await until(holds, { what: () => `${held / mebi} MiB with 20 MiB held`, everyMs: 100 });
+    assert.ok(held < 26 * mebi, `${held / mebi} MiB with 20 MiB held`);
     const lines = await metrics();
     assert.equal(figure(lines, 'container_spec_memory_limit_bytes', 'burner'), 64 * mebi);
     assert.equal(figure(lines, 'container_spec_memory_limit_bytes', 'sleeper'), undefined);
@@ -170,17 +175,21 @@ describe('e2e/stats: what containers use', function () {
   });
 
   it('forgets a container that has ended', async () => {
-    await create('brief', 'sleep 2');
+    await create('brief', 'while [ ! -e /end ]; do sleep 0.1; done');
     await until(async () => figure(await metrics(), 'container_start_time_seconds', 'brief') !== undefined, {
       what: 'it is measured',
       timeoutMs: 15_000,
     });
+    const told = await cluster.troupe('exec', 'brief', '--', 'touch', '/end');
+    assert.equal(told.code, 0, told.stderr);
     await until(async () => (await client.get('pods', 'default/brief'))?.status.phase === 'Succeeded', {
       what: 'it ends',
       timeoutMs: 15_000,
     });
-    assert.equal(figure(await metrics(), 'container_start_time_seconds', 'brief'), undefined);
-    assert.equal(await metricsOf('brief'), undefined);
+    await until(async () => figure(await metrics(), 'container_start_time_seconds', 'brief') === undefined, {
+      what: 'its figures are gone',
+    });
+    await until(async () => (await metricsOf('brief')) === undefined, { what: 'nothing is said of it' });
   });
 
   it('goes on after the agent was killed, with the rate of now and not of the whole life', async () => {

@@ -184,6 +184,7 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
     const ports = [...text.matchAll(/127\.0\.0\.1:(\d+) -> 80/g)].map(([, port]) => port);
     const get = async (port: string | undefined): Promise<string> =>
       (await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5_000) })).text();
+    await until(async () => (await get(ports[0])) === 'first\n', { what: 'the pod serves' });
     assert.deepEqual(await Promise.all([...ports, ...ports, ...ports].map(get)), Array(6).fill('first\n'));
     await pod('front-2', serve('second'), { app: 'front' });
     await running('front-2');
@@ -238,7 +239,7 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
       await pod('b', { command: ['sh', '-c', 'echo from b; exec sleep 10000'] }, { of: 'many' });
       await running('a');
       await running('b');
-      assert.equal(await logs('-l', 'of=many'), '[a] from a\n[b] from b\n');
+      await until(async () => (await logs('-l', 'of=many')) === '[a] from a\n[b] from b\n', { what: 'their lines' });
       const child = start(['logs', '-f', '-l', 'of=many']);
       let text = '';
       child.stdout?.on('data', (part: Buffer) => (text += part.toString()));
@@ -295,7 +296,7 @@ describe(`e2e/streams: hands inside${why === undefined ? '' : ` (skipped: ${why}
       const killedMs = performance.now();
       const { code, err } = await ran;
       const heardMs = performance.now() - killedMs;
-      assert.ok(code !== 0 && heardMs < 6_000, `${heardMs} ms`);
+      assert.ok(code !== 0 && heardMs < 15_000, `${heardMs} ms`);
       assert.match(err, /the agent of node "node-1" knows this stream no more; it may have been started anew/);
       await until(async () => !(await sleeps()), { what: 'the command is ended', timeoutMs: 20_000 });
       console.log(`      heard of after ${Math.round(heardMs)} ms, of which the agent took most to be back`);

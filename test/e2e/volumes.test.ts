@@ -32,7 +32,7 @@ describe(`volumes on a real engine${why === undefined ? '' : ` (skipped: ${why})
   const untilSh = (pod: string, command: string, wanted: string): Promise<unknown> =>
     until(async () => (await sh(pod, command).catch(() => '')) === wanted, {
       what: `${command} prints ${JSON.stringify(wanted)}`,
-      timeoutMs: 5_000,
+      timeoutMs: 15_000,
       everyMs: 20,
     });
 
@@ -117,7 +117,10 @@ describe(`volumes on a real engine${why === undefined ? '' : ` (skipped: ${why})
     await node.startAgent();
     await untilSh('reloads', 'cat /tmp/seen', '23');
     assert.equal(await node.exec('reloads', 'fixed', 'cat /tmp/seen'), '', 'what it mounts stays what it was');
-    assert.ok(node.told.some(({ reason, message }) => reason === 'ConfigReloaded' && /SIGUSR1 .* main/.test(message)));
+    await until(
+      () => node.told.some(({ reason, message }) => reason === 'ConfigReloaded' && /SIGUSR1 .* main/.test(message)),
+      { what: 'the Event' },
+    );
     const pod = await node.client.get('pods', 'default/reloads');
     assert.deepEqual(
       pod?.status.containerStatuses?.map(({ restartCount }) => restartCount),

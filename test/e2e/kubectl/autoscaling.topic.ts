@@ -153,7 +153,7 @@ export function autoscalingTopic(bed: KubectlBed): void {
       );
       assert.match(first.text, /^root:/);
       process.stdout.write(`      first answer of a Service at zero: ${Math.round(first.ms)} ms\n`);
-      await bed.says(n, [
+      await bed.comesToSay(n, [
         'describe hpa asleep',
         new RegExp(`SuccessfulRescale +.*New size: 1; reason: a connection waits for Service ${n}/asleep`),
       ]);
@@ -214,7 +214,7 @@ export function autoscalingTopic(bed: KubectlBed): void {
       const requests = load(address);
       try {
         await Promise.all([reaches('busy', 3), reaches('web', 3)]);
-        await bed.says(
+        await bed.comesToSay(
           n,
           ['get hpa web', /Deployment\/web +\S+\/2 +1 +3 +/],
           [

@@ -55,11 +55,14 @@ export function batchTopic(bed: KubectlBed): void {
           new RegExp(`CONTAINERS +IMAGES +SELECTOR\nhello .* hello +${image} +batch.kubernetes.io/controller-uid=`),
         ],
         ['logs job/hello', /^hello, world\n$/],
-        [
-          'describe job hello',
-          // Events of one second come in any order.
-          /Pods Statuses: +0 Active(?: \(0 Ready\))? \/ 1 Succeeded \/ 0 Failed(?=[\s\S]*SuccessfulCreate)[\s\S]*Completed/,
-        ],
+      );
+      await bed.comesToSay(n, [
+        'describe job hello',
+        // Events of one second come in any order.
+        /Pods Statuses: +0 Active(?: \(0 Ready\))? \/ 1 Succeeded \/ 0 Failed(?=[\s\S]*SuccessfulCreate)[\s\S]*Completed/,
+      ]);
+      await bed.says(
+        n,
         ['get all', /pod\/hello-\w+ +0\/1 +Completed[\s\S]*job.batch\/hello +Complete/],
         ['get jobs --field-selector=status.successful=1 -o name', /^job.batch\/hello\n$/],
         ['delete job hello', /job.batch "hello" deleted/],

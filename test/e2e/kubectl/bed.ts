@@ -6,6 +6,7 @@ import Docker from 'dockerode';
 import { TestCluster, type Said } from '../../support/cluster.ts';
 import { importBusybox } from '../../support/docker-engine.ts';
 import { clientPrograms, runClient } from '../../support/kubectl.ts';
+import { until } from '../../support/until.ts';
 
 export const image = 'troupe-test/busybox:1';
 
@@ -77,6 +78,19 @@ export class KubectlBed {
   /** Runs commands one after the other; each has to end with 0 and print what is expected. */
   async says(namespace: string, ...lines: readonly (readonly [Words, RegExp])[]): Promise<void> {
     for (const [words, wanted] of lines) assert.match(await this.kubectl(['-n', namespace, ...wordsOf(words)]), wanted);
+  }
+
+  /** The same of what another loop writes a moment later, such as Events: each is asked again until it prints what is expected. */
+  async comesToSay(namespace: string, ...lines: readonly (readonly [Words, RegExp])[]): Promise<void> {
+    for (const [words, wanted] of lines) {
+      let said = '';
+      const matches = async (): Promise<boolean> =>
+        wanted.test((said = await this.kubectl(['-n', namespace, ...wordsOf(words)])));
+      await until(matches, {
+        ...{ timeoutMs: 30_000, everyMs: 300 },
+        what: () => `kubectl ${wordsOf(words).join(' ')} to say ${String(wanted)}: ${said}`,
+      });
+    }
   }
 
   helm(words: Words, program = this.#programs.helm): Promise<Said> {

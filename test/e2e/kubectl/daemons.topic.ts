@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { image, type KubectlBed } from './bed.ts';
+import { until } from '../../support/until.ts';
 
 const daemonSet = `
 apiVersion: apps/v1
@@ -37,13 +38,16 @@ export function daemonsTopic(bed: KubectlBed): void {
       );
     });
 
-    it('changes, tells its history, goes back and starts anew', () =>
-      bed.says(
+    it('changes, tells its history, goes back and starts anew', async () => {
+      await bed.says(
         n,
         ['set env ds/agent RELEASE=2', /env updated/],
         ['annotate ds agent kubernetes.io/change-cause=second', /annotated/],
         done,
-        ['rollout history ds/agent', /REVISION +CHANGE-CAUSE\n1 +<none>\n2 +second/],
+      );
+      await bed.comesToSay(n, ['rollout history ds/agent', /REVISION +CHANGE-CAUSE\n1 +<none>\n2 +second/]);
+      await bed.says(
+        n,
         ['rollout history ds/agent --revision=2', /RELEASE:\s+2/],
         ['rollout undo ds/agent', /rolled back/],
         done,
@@ -51,12 +55,19 @@ export function daemonsTopic(bed: KubectlBed): void {
         ['set env ds/agent --list', /RELEASE=1/],
         ['rollout restart ds/agent', /restarted/],
         done,
-      ));
+      );
+    });
 
     it('leaves them where a node is drained', async () => {
       const node = (await bed.kubectl('get nodes -o name')).trim().replace('node/', '');
       const pod = `-n ${n} get pods -l app=agent -o name`;
-      const before = await bed.kubectl(pod);
+      const before = await until(
+        async () => {
+          const named = await bed.kubectl(pod);
+          return named.trim().split('\n').length === 1 && named;
+        },
+        { what: 'the former pod is gone', timeoutMs: 60_000, everyMs: 200 },
+      );
       try {
         const words = `drain ${node} --ignore-daemonsets --pod-selector=app=agent --timeout=20s`;
         assert.match(await bed.kubectl(words), /drained/);

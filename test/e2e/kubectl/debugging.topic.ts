@@ -68,12 +68,8 @@ export function debuggingTopic(bed: KubectlBed): void {
         [3, 'Error', false, 0],
       );
       assert.deepEqual([status.phase, isReady(await pod('app')), metadata.generation], ['Running', true, 2]);
-      await bed.says(
-        n,
-        ['logs app -c look', /^got hello\npage\n$/],
-        ['get pod app', /^app +1\/1 +Running +0 /m],
-        ['events --for pod/app', /Started container look/],
-      );
+      await bed.says(n, ['logs app -c look', /^got hello\npage\n$/], ['get pod app', /^app +1\/1 +Running +0 /m]);
+      await bed.comesToSay(n, ['events --for pod/app', /Started container look/]);
     });
 
     it('gives it a terminal', async () => {
@@ -231,7 +227,7 @@ export function debuggingTopic(bed: KubectlBed): void {
     });
 
     it('is not what keeps a pod: a shell that was left open ends with it', async () => {
-      await bed.says(n, ['delete pod app --timeout=30s', /deleted/]);
+      await bed.says(n, ['delete pod app --timeout=60s', /deleted/]);
       assert.match(await bed.refused(debug('app', '--', 'true')), /pods "app" not found/);
     });
   });

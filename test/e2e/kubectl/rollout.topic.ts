@@ -62,19 +62,23 @@ export function rolloutTopic(bed: KubectlBed): void {
         ['explain deployment.spec.strategy', /How pods are replaced/],
       ));
 
-    it('changes, tells its history and goes back', () =>
-      bed.says(
+    it('changes, tells its history and goes back', async () => {
+      await bed.says(
         n,
         ['set env deploy/web RELEASE=2', /env updated/],
         ['annotate deploy web kubernetes.io/change-cause=second', /annotated/],
         done,
-        ['rollout history deploy/web', /REVISION +CHANGE-CAUSE\n1 +<none>\n2 +second/],
+      );
+      await bed.comesToSay(n, ['rollout history deploy/web', /REVISION +CHANGE-CAUSE\n1 +<none>\n2 +second/]);
+      await bed.says(
+        n,
         ['rollout history deploy/web --revision=2', /RELEASE:\s+2/],
         ['rollout undo deploy/web', /rolled back/],
         done,
         ['rollout history deploy/web', /REVISION +CHANGE-CAUSE\n2 +second\n3 /],
         ['set env deploy/web --list', /^# Deployment web, container \w+\n$/],
-      ));
+      );
+    });
 
     it('pauses, resumes, restarts and scales', async () => {
       await bed.says(
@@ -128,15 +132,15 @@ export function rolloutTopic(bed: KubectlBed): void {
         ['rollout status deploy/painted --timeout=60s', /successfully rolled out/],
         [['get', 'deploy', 'painted', '-o', 'jsonpath={..configMapRef.name}'], /^paint$/],
         [['get', 'configmap', 'paint', '-o', 'jsonpath={.data.colour}'], /^blue$/],
-        ['describe deploy painted', /ConfigHeld +True +RolledBack/],
-        ['delete deploy painted', /deleted/],
       );
+      await bed.comesToSay(n, ['describe deploy painted', /ConfigHeld +True +RolledBack/]);
+      await bed.says(n, ['delete deploy painted', /deleted/]);
     });
 
     it('goes with all that it has', async () => {
       await bed.says(n, ['delete deploy web --wait', /deleted/]);
       await bed.kubectl(`-n ${n} wait pod -l app=web --for=delete --timeout=60s`);
-      assert.equal(await bed.kubectl(`-n ${n} get rs -o name`), '');
+      await bed.comesToSay(n, ['get rs -o name', /^$/]);
     });
   });
 }

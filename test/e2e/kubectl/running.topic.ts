@@ -36,6 +36,9 @@ export function runningTopic(bed: KubectlBed): void {
           'get pods -o wide',
           /IP +NODE +NOMINATED NODE +READINESS GATES\nweb-\w+ .* 10\.\d+\.\d+\.\d+ +node-1 +<none> +<none>/,
         ],
+      );
+      await bed.comesToSay(
+        n,
         ['get endpoints web', /^web +10\.\S+:8080,10\.\S+:8080 /m],
         ['describe svc web', /^TargetPort: +http\/TCP$/m],
       );
@@ -137,11 +140,10 @@ export function runningTopic(bed: KubectlBed): void {
 
     it('describes every kind', async () => {
       const name = await only();
-      const described = await bed.kubectl(`-n ${n} describe pod ${name}`);
-      assert.match(described, /^Controlled By: +ReplicationController\/web$/m);
-      for (const reason of ['Scheduled', 'Pulled', 'Created', 'Started'])
-        assert.match(described, new RegExp(`Normal +${reason} `));
-      await bed.says(
+      const told = ['Scheduled', 'Pulled', 'Created', 'Started'].map((reason) => `(?=[^]*Normal +${reason} )`).join('');
+      const described = new RegExp(`^${told}[^]*\\nControlled By: +ReplicationController/web\\n`);
+      await bed.comesToSay(n, [`describe pod ${name}`, described]);
+      await bed.comesToSay(
         n,
         ['describe rc web', /^Replicas: +1 current \/ 1 desired\nPods Status: +1 Running/m],
         ['describe svc web', /^Endpoints: +10\.\d+\.\d+\.\d+:8080$/m],
@@ -178,12 +180,12 @@ export function runningTopic(bed: KubectlBed): void {
       await bed.kubectl([...run, '--command', '--', 'sh', '-c', 'echo done $A']);
       await bed.says(
         n,
-        ['wait pod/once --for=jsonpath={.status.phase}=Succeeded --timeout=30s', /condition met/],
+        ['wait pod/once --for=jsonpath={.status.phase}=Succeeded --timeout=60s', /condition met/],
         ['wait pod/once --for=create --timeout=5s', /condition met/],
         ['logs once', /^done 1\n$/],
         ['get pod once', /0\/1 +Completed/],
         ['delete pod once --force --grace-period=0', /force deleted/],
-        ['wait pod/once --for=delete --timeout=10s', /^$/],
+        ['wait pod/once --for=delete --timeout=30s', /^$|condition met/],
         [`run web2 --image=${image} --port=80 --expose`, /service\/web2 created\npod\/web2 created/],
         ['delete pod,svc web2 --now', /deleted/],
       );
@@ -197,7 +199,7 @@ export function runningTopic(bed: KubectlBed): void {
       await bed.says(
         n,
         ['create poddisruptionbudget web --selector=app=web --min-available=1', /created/],
-        ['wait pdb/web --for=jsonpath={.status.currentHealthy}=1 --timeout=10s', /condition met/],
+        ['wait pdb/web --for=jsonpath={.status.currentHealthy}=1 --timeout=30s', /condition met/],
         ['get pdb', /NAME +MIN AVAILABLE +MAX UNAVAILABLE +ALLOWED DISRUPTIONS +AGE\nweb +1 +N\/A +0 /],
         ['describe pdb web', /Allowed disruptions: +0\s+Current: +1\s+Desired: +1\s+Total: +1/],
       );
@@ -227,7 +229,7 @@ export function runningTopic(bed: KubectlBed): void {
       await bed.kubectl(`-n ${n} apply -f -`, { input: rc(1) });
       await bed.says(n, ready(1));
       assert.equal(await only(), one);
-      await bed.says(n, ['delete rc web --cascade=foreground --timeout=30s', /deleted/]);
+      await bed.says(n, ['delete rc web --cascade=foreground --timeout=60s', /deleted/]);
       assert.deepEqual(await names(), []);
       await bed.kubectl(`-n ${n} apply -f -`, { input: rc(1) });
       await bed.says(n, ready(1), ['delete rc web', /deleted/]);
