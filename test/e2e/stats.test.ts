@@ -101,7 +101,9 @@ describe('e2e/stats: what containers use', function () {
     const own = cpuSecondsOf(pid) - firstOwn;
     assert.ok(used > own * 0.6 && used < own * 1.2 + 0.05, `${used} s by the cgroup, ${own} s by the process`);
     assert.equal(figure(lines, 'container_spec_cpu_quota', 'burner'), 20_000);
-    assert.ok((figure(lines, 'container_cpu_cfs_throttled_seconds_total', 'burner') ?? 0) > 0.1, 'it is held back');
+    const held = async (): Promise<number> =>
+      figure(await metrics(), 'container_cpu_cfs_throttled_seconds_total', 'burner') ?? 0;
+    await until(async () => (await held()) > 0.1, { what: 'it is held back', timeoutMs: 40_000, everyMs: 100 });
 
     // Less where others want the processors, too; never more than its limit.
     let milli = 0;
@@ -175,13 +177,11 @@ describe('e2e/stats: what containers use', function () {
   });
 
   it('forgets a container that has ended', async () => {
-    await create('brief', 'while [ ! -e /end ]; do sleep 0.1; done');
+    await create('brief', 'sleep 4');
     await until(async () => figure(await metrics(), 'container_start_time_seconds', 'brief') !== undefined, {
       what: 'it is measured',
       timeoutMs: 15_000,
     });
-    const told = await cluster.troupe('exec', 'brief', '--', 'touch', '/end');
-    assert.equal(told.code, 0, told.stderr);
     await until(async () => (await client.get('pods', 'default/brief'))?.status.phase === 'Succeeded', {
       what: 'it ends',
       timeoutMs: 15_000,
