@@ -196,26 +196,29 @@ const zeroToAnswered: BenchRow = {
   async run(context) {
     const { cluster: made } = await cluster(context);
     const client = made.client();
-    const address = await asleep(client);
+    const name = `asleep-${Date.now()}`;
+    const address = await asleep(client, name);
     const times: number[] = [];
     for (let i = 0; i < rounds; i++) {
-      await until(async () => (await client.list('pods', ofAsleep)).items.length === 0, { what: 'no pod is left' });
+      await until(
+        async () =>
+          (await client.list('pods', { namespace: 'default', labelSelector: `app=${name}` })).items.length === 0,
+        { what: 'no pod is left' },
+      );
       times.push(await timed(() => firstAnswer(address)));
-      await client.patch('replicationcontrollers', 'default/asleep', { spec: { replicas: 0 } });
+      await client.patch('replicationcontrollers', `default/${name}`, { spec: { replicas: 0 } });
     }
     for (const resource of ['horizontalpodautoscalers', 'services', 'replicationcontrollers'] as const)
-      await client.delete(resource, 'default/asleep');
+      await client.delete(resource, `default/${name}`);
     client.close();
     return summary(times);
   },
 };
 
-const ofAsleep = { namespace: 'default', labelSelector: 'app=asleep' };
-
 /** A Service without a pod, and what wakes it; resolves to its address. */
-async function asleep(client: Client): Promise<string> {
-  const metadata = { name: 'asleep', namespace: 'default' };
-  const labels = { app: 'asleep' };
+async function asleep(client: Client, name: string): Promise<string> {
+  const metadata = { name, namespace: 'default' };
+  const labels = { app: name };
   const command = ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', '/bin'];
   const spec = { terminationGracePeriodSeconds: 0, containers: [{ name: 'app', image, command }] };
   await client.create('replicationcontrollers', {
@@ -226,14 +229,14 @@ async function asleep(client: Client): Promise<string> {
     spec: { selector: labels, ports: [{ port: 80 }] },
   });
   const object = {
-    describedObject: { apiVersion: 'v1', kind: 'Service', name: 'asleep' },
+    describedObject: { apiVersion: 'v1', kind: 'Service', name },
     metric: { name: 'connections-per-second' },
     target: { type: 'AverageValue', averageValue: '1k' },
   };
   await client.create('horizontalpodautoscalers', {
     metadata,
     spec: {
-      scaleTargetRef: { apiVersion: 'v1', kind: 'ReplicationController', name: 'asleep' },
+      scaleTargetRef: { apiVersion: 'v1', kind: 'ReplicationController', name },
       ...{ minReplicas: 0, maxReplicas: 1, metrics: [{ type: 'Object', object }] },
     },
   } as never);
@@ -242,7 +245,7 @@ async function asleep(client: Client): Promise<string> {
     what: 'its node knows the Service',
     timeoutMs: 60_000,
   });
-  await client.patch('replicationcontrollers', 'default/asleep', { spec: { replicas: 0 } });
+  await client.patch('replicationcontrollers', `default/${name}`, { spec: { replicas: 0 } });
   return address;
 }
 

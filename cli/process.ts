@@ -63,6 +63,14 @@ const waitingClock: Clock = {
   },
 };
 
+/** For a command that others depend on for as long as it runs: it goes on when nobody reads what it says any more. */
+export function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners('error');
+    stream.on('error', () => undefined);
+  }
+}
+
 function sinkOf(stream: NodeJS.WriteStream): Sink {
   // `troupe get pods | head` ends the reader early; that is no error of ours.
   stream.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
 import { defaultDataDir } from './options.ts';
+import { endLeftovers } from './leftovers.ts';
 import { newProgress } from './progress.ts';
 import { supervisorLives, orderKeepPods, readState } from './state-file.ts';
 
@@ -44,6 +45,14 @@ async function stopCluster(dataDir: string, keepPods: boolean): Promise<number> 
         .map((part) => part.name) ?? [];
     if (left.length > 0) progress.update(`Stopping the cluster: ${left.join(', ')} still to go`);
     await pause(100);
+  }
+  const unfinished = readState(dataDir);
+  if (unfinished !== undefined) {
+    await endLeftovers(unfinished, dataDir);
+    progress.fail(
+      `The supervisor (pid ${state.supervisorPid}) ended before it had stopped the cluster; what it left has been ended`,
+    );
+    return 1;
   }
   progress.done(
     keepPods

@@ -1,21 +1,21 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from '@commander-js/extra-typings';
+import { outliveReaders } from '../process.ts';
 import { color } from './color.ts';
 import { systemClock } from '../../lib/base/clock.ts';
 import { messageOf } from '../../lib/base/errors.ts';
 import { apiAddress, filesOf, natsUrl, partsOf } from './layout.ts';
 import type { ClusterOptions, Part } from './part.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
+import { endLeftovers } from './leftovers.ts';
 import { memoryOf } from './memory.ts';
 import { clusterOptions, defaultDataDir, type UpFlags } from './options.ts';
 import { obstacles } from './preflight.ts';
 import { newProgress, tellParent, type ToParent } from './progress.ts';
 import { howToGoOn, partsTable } from './show.ts';
 import {
-  isPart,
   keepPodsOrdered,
   readState,
   removeState,
@@ -84,6 +84,7 @@ async function runInForeground(flags: UpFlags, withGuestbook: boolean): Promise<
 }
 
 async function supervise(options: ClusterOptions, withGuestbook: boolean): Promise<number> {
+  outliveReaders();
   const { dataDir } = options;
   const startedAtMs = Date.now();
   let phase: ClusterState['phase'] = 'starting';
@@ -184,17 +185,6 @@ function cleanUp(part: Part, keepPods: boolean): void {
     process.stderr.write(
       `${part.name} could not clean up: ${(result.stderr || result.stdout || String(result.error)).trim().slice(-500)}\n`,
     );
-}
-
-/** A supervisor that was killed left its parts running: end them, so that the new ones find their ports free. */
-async function endLeftovers(state: ClusterState, dataDir: string): Promise<void> {
-  for (const part of state.parts.toReversed()) {
-    if (part.pid === undefined || !isPart(part.pid, dataDir)) continue;
-    process.kill(part.pid, 'SIGTERM');
-    for (let tries = 0; tries < 100 && isPart(part.pid, dataDir); tries++) await pause(100);
-    if (isPart(part.pid, dataDir)) process.kill(part.pid, 'SIGKILL');
-  }
-  removeState(dataDir);
 }
 
 /** Starts the supervisor as a process of its own and waits until it says that the cluster is up, or why not. */

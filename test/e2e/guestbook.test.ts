@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { isReady } from '../../lib/api/pods.ts';
 import type { Pod } from '../../lib/api/objects.ts';
 import type { Client } from '../../lib/client/client.ts';
+import { startOf } from '../../cli/cluster/state-file.ts';
 import { run, TestCluster } from '../support/cluster.ts';
 import { clientPrograms, runClient } from '../support/kubectl.ts';
 import { until } from '../support/until.ts';
@@ -249,11 +250,18 @@ describe('e2e/guestbook', function () {
     assert.deepEqual(after.map(identity).sort(), before.map(identity).sort(), 'the same pods, none restarted');
   });
 
-  it('finds everything as it was after a stop and a start', async () => {
+  it('finds everything as it was after a stop, which nobody reads of, and a start', async () => {
     const names = (await frontends()).map((pod) => pod.metadata.name).sort();
+    const pids = cluster.state().parts.flatMap(({ pid }) => pid ?? []);
     client.close();
+    cluster.stopReading();
     const down = await cluster.down();
     assert.equal(down.code, 0, down.stderr);
+    assert.deepEqual(
+      pids.filter((pid) => startOf(pid) !== undefined),
+      [],
+      'no part is left',
+    );
     const listed = await run('docker', ['-H', `unix://${cluster.dockerSocket}`, 'ps', '-q'], {}, 5_000);
     assert.notEqual(listed.code, 0, 'its own engine has ended too');
     const left = await Promise.all([

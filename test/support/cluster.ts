@@ -142,6 +142,12 @@ export class TestCluster {
     process.kill(pid, signal);
   }
 
+  /** As when the terminal of `troupe up` is gone: what it prints goes nowhere. */
+  stopReading(): void {
+    this.#process?.stdout?.destroy();
+    this.#process?.stderr?.destroy();
+  }
+
   /** Ctrl-C on `troupe up`, and waits for its end. */
   async interrupt(): Promise<number> {
     const child = this.#process;
