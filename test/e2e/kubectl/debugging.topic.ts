@@ -17,8 +17,8 @@ spec:
     - name: main
       image: ${image}
       imagePullPolicy: IfNotPresent
-      command: [sh, -c, "echo page > /tmp/index.html; echo there > /work/file; exec httpd -f -p 8080 -h /tmp"]
-      volumeMounts: [{name: work, mountPath: /work}]
+      command: [sh, -c, "echo page > /tmp/index.html; echo there > /shared/file; exec httpd -f -p 8080 -h /tmp"]
+      volumeMounts: [{name: work, mountPath: /shared}]
   volumes: [{name: work, emptyDir: {}}]
 `;
 
